@@ -1,0 +1,97 @@
+"""What happens to every request before and after its route: ids, sizes, times.
+
+Pure ASGI, since it stands in the hot path.
+"""
+
+import re
+import time
+import uuid
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.problems import problem_response
+from app.core.errors import Invalid, OverruleError, TooLarge
+from app.telemetry import REQUEST_SECONDS
+
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+
+
+class Edge:
+    """Gives a request its id, holds its body to the limit, and measures it."""
+
+    def __init__(self, app: ASGIApp, body_bytes_max: int) -> None:
+        self.app = app
+        self.body_bytes_max = body_bytes_max
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request on."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        scope["overrule.request_id"] = request_id
+        began = time.perf_counter()
+        status = 500
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        try:
+            refused = self._refusal(scope)
+            if refused is not None:
+                await problem_response(refused, request_id)(scope, receive, send_with_id)
+                return
+            await self.app(scope, self._counted(scope, receive), send_with_id)
+        finally:
+            # the route's template, not the path: ids must not become metric labels
+            route: Any = scope.get("route")
+            REQUEST_SECONDS.labels(
+                scope["method"], getattr(route, "path", "unmatched"), str(status)
+            ).observe(time.perf_counter() - began)
+
+    def _refusal(self, scope: Scope) -> OverruleError | None:
+        if b"%00" in scope["query_string"] or "\x00" in scope["path"]:
+            return Invalid("The address must not contain NUL characters.", loc=("path",))
+        for name, value in scope["headers"]:
+            if name == b"content-length" and value.isdigit() and int(value) > self.body_bytes_max:
+                # NDJSON is read line by line and has limits of its own
+                return None if _streams(scope) else self._too_large()
+        return None
+
+    def _counted(self, scope: Scope, receive: Receive) -> Receive:
+        if _streams(scope):
+            return receive
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self.body_bytes_max:
+                raise self._too_large()
+            return message
+
+        return counted
+
+    def _too_large(self) -> TooLarge:
+        return TooLarge(f"A body has at most {self.body_bytes_max} bytes; send several.")
+
+
+def _streams(scope: Scope) -> bool:
+    return any(
+        name == b"content-type" and value.startswith(b"application/x-ndjson")
+        for name, value in scope["headers"]
+    )
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and REQUEST_ID.fullmatch(value):
+            return str(value, "ascii")
+    return uuid.uuid4().hex

@@ -1,0 +1,46 @@
+"""Keyset pagination: a cursor is the last id of the page before."""
+
+import base64
+import uuid
+from typing import Annotated, Generic, TypeVar
+
+from fastapi import Query
+from pydantic import BaseModel, Field
+
+from app.core.errors import Invalid
+
+T = TypeVar("T")
+PAGE_ROWS = 50
+PAGE_ROWS_MAX = 200
+
+Limit = Annotated[int, Query(ge=1, le=PAGE_ROWS_MAX, description="Rows of the page at most.")]
+Cursor = Annotated[
+    str | None,
+    Query(max_length=64, description="`next_cursor` of the page before; none for the first page."),
+]
+
+
+class Page(BaseModel, Generic[T]):
+    """One page of a list."""
+
+    items: list[T]
+    next_cursor: str | None = Field(description="Null on the last page.")
+
+
+def cursor_of(id_: uuid.UUID) -> str:
+    """The cursor that goes on after this id."""
+    return base64.urlsafe_b64encode(id_.bytes).decode().rstrip("=")
+
+
+def after(cursor: str | None) -> uuid.UUID | None:
+    """The id that a cursor goes on after.
+
+    Raises:
+        Invalid: it is none of ours.
+    """
+    if cursor is None:
+        return None
+    try:
+        return uuid.UUID(bytes=base64.b64decode(cursor + "==", altchars=b"-_", validate=True))
+    except ValueError:
+        raise Invalid("Not a cursor of this list.", loc=("query", "cursor")) from None

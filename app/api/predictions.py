@@ -1,0 +1,221 @@
+"""Posting predictions: one, a batch, or a stream of lines."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Request
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import Receive, Scope as AsgiScope, Send
+
+from app.api.auth import context
+from app.api.decision_out import DecisionOut
+from app.api.problems import problem_of
+from app.api.wire import attempt, decode, encode, reply
+from app.core.access import Scope
+from app.core.errors import Invalid, OverruleError, TooLarge, Unavailable
+from app.core.routing.prediction import Prediction
+from app.flows import predict as flow
+from app.flows.authenticate import authenticate
+from app.flows.context import Context
+from app.flows.predict import Answered
+
+router = APIRouter(tags=["predictions"])
+
+NDJSON = "application/x-ndjson"
+# lines that are committed together
+CHUNK_ROWS = 500
+
+
+class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Predictions to be decided each for itself; rows stay undecoded, so that one bad row is one."""
+
+    predictions: list[msgspec.Raw]
+
+
+class Row(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of one row: a decision, or a problem."""
+
+    status: int
+    decision: DecisionOut | None = None
+    problem: dict[str, Any] | None = None
+
+
+class Results(msgspec.Struct, frozen=True):
+    """One row per prediction, in order."""
+
+    results: list[Row]
+
+
+_prediction = msgspec.json.Decoder(Prediction)
+_batch = msgspec.json.Decoder(Batch)
+
+
+@router.post("/v1/predictions", status_code=201)
+async def post_prediction(request: Request) -> Response:
+    """Decide one prediction.
+
+    201 with its decision; 200 with the first decision when the same request was there before.
+    With `dry_run=true` it is decided and nothing is stored.
+    """
+    ctx = context(request)
+    caller = await authenticate(ctx, request.headers.get("authorization"), Scope.PREDICT)
+    prediction = decode(_prediction, await request.body())
+    if request.scope["query_string"] and _dry_run(request):
+        answered = await flow.dry_run(ctx, caller.project, prediction)
+        return reply(DecisionOut.of(answered), 200)
+    (result,) = await flow.predict(ctx, caller.project, [prediction])
+    if isinstance(result, OverruleError):
+        raise result
+    return reply(DecisionOut.of(result), 201 if result.first else 200)
+
+
+@router.post("/v1/predictions/batch")
+async def post_predictions(request: Request) -> Response:
+    """Decide many predictions, each for itself.
+
+    The answer has one row per prediction, in order: a bad row never loses the others. As
+    `application/x-ndjson` one prediction a line, answered as a stream of rows.
+    """
+    ctx = context(request)
+    caller = await authenticate(ctx, request.headers.get("authorization"), Scope.PREDICT)
+    if request.headers.get("content-type", "").startswith(NDJSON):
+        return _Lines(_Stream(ctx, caller.project, request))
+    batch = decode(_batch, await request.body())
+    rows_max = ctx.settings.batch_rows_max
+    if len(batch.predictions) > rows_max:
+        raise TooLarge(
+            f"A batch has at most {rows_max} predictions; send several, or NDJSON.",
+            loc=("predictions",),
+        )
+    return reply(Results(await _decide_rows(ctx, caller.project, batch.predictions)), 200)
+
+
+def _dry_run(request: Request) -> bool:
+    value = request.query_params.get("dry_run", "false")
+    if value not in ("true", "false"):
+        raise Invalid("Must be true or false.", loc=("query", "dry_run"))
+    return value == "true"
+
+
+async def _decide_rows(ctx: Context, project_id: Any, raws: list[Any]) -> list[Row]:
+    read = [
+        raw if isinstance(raw, OverruleError) else attempt(_prediction, raw) for raw in raws
+    ]
+    good = [prediction for prediction in read if isinstance(prediction, Prediction)]
+    answers = iter(await flow.predict(ctx, project_id, good) if good else ())
+    return [
+        _row(next(answers) if isinstance(prediction, Prediction) else prediction)
+        for prediction in read
+    ]
+
+
+def _row(result: Answered | OverruleError) -> Row:
+    if isinstance(result, OverruleError):
+        problem = problem_of(result)
+        return Row(problem["status"], problem=problem)
+    return Row(201 if result.first else 200, decision=DecisionOut.of(result))
+
+
+class _Stream:
+    """One NDJSON request.
+
+    Reading and answering are two tasks: a client that sends everything before it reads the first
+    answer (most do) would otherwise wait for us while we wait for it. What is answered and not yet
+    read stays in memory, bounded by the number of lines of a request.
+    """
+
+    def __init__(self, ctx: Context, project_id: Any, request: Request) -> None:
+        self._ctx = ctx
+        self._project_id = project_id
+        self._request = request
+        self._answered: asyncio.Queue[bytes | None] = asyncio.Queue()
+
+    async def answers(self) -> AsyncIterator[bytes]:
+        """Rows of answers, in the order of the lines."""
+        reading = asyncio.create_task(self._read())
+        while (part := await self._answered.get()) is not None:
+            yield part
+        await reading
+
+    async def _read(self) -> None:
+        try:
+            chunk: list[Any] = []
+            async for line in self._lines():
+                chunk.append(line)
+                if len(chunk) == CHUNK_ROWS:
+                    await self._decide(chunk)
+                    chunk = []
+            await self._decide(chunk)
+        except ClientDisconnect:
+            # what was committed stays; sending it again answers with the first decisions
+            pass
+        finally:
+            self._answered.put_nowait(None)
+
+    async def _decide(self, chunk: list[Any]) -> None:
+        try:
+            rows = await _decide_rows(self._ctx, self._project_id, chunk)
+        except Unavailable as error:
+            rows = [_row(error)] * len(chunk)
+        self._answered.put_nowait(b"".join(encode(row) + b"\n" for row in rows))
+
+    async def _lines(self) -> AsyncIterator[Any]:
+        """Lines that are not blank; one past a limit comes as its error."""
+        settings = self._ctx.settings
+        count = 0
+        async for line in _split(self._request.stream(), settings.line_bytes_max):
+            count += 1
+            if count > settings.ndjson_rows_max:
+                yield TooLarge(
+                    f"A request has at most {settings.ndjson_rows_max} lines; this one and those "
+                    "after it were not read."
+                )
+                return
+            yield line
+
+
+class _Lines(Response):
+    """Sends rows while the request is still being read.
+
+    Starlette's own streaming response may read the request itself, to notice a client that hangs
+    up; here that would take the lines away from `_Stream`, which notices it anyway.
+    """
+
+    def __init__(self, stream: _Stream) -> None:
+        super().__init__(status_code=200, media_type=NDJSON)
+        # its length is not known yet
+        del self.headers["content-length"]
+        self._stream = stream
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        """Send rows as they come."""
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        )
+        async for part in self._stream.answers():
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _split(stream: AsyncIterator[bytes], line_bytes_max: int) -> AsyncIterator[Any]:
+    """The lines of a byte stream; never holds more of a line than is allowed."""
+    rest = b""
+    too_long = TooLarge(f"A line has at most {line_bytes_max} bytes.")
+    skipping = False
+    async for part in stream:
+        *whole, rest = (rest + part).split(b"\n")
+        for line in whole:
+            if skipping or len(line) > line_bytes_max:
+                yield too_long
+                skipping = False
+            elif line.strip():
+                yield line
+        if len(rest) > line_bytes_max:
+            skipping, rest = True, b""
+    if skipping:
+        yield too_long
+    elif rest.strip():
+        yield rest

@@ -1,0 +1,130 @@
+"""Errors become RFC 9457 problem documents here and nowhere else."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from app.core import errors
+
+# one status per family: the first family that the error belongs to
+STATUS: list[tuple[type[errors.OverruleError], int]] = [
+    (errors.Unauthenticated, 401),
+    (errors.Forbidden, 403),
+    (errors.NotFound, 404),
+    (errors.Malformed, 400),
+    (errors.Invalid, 422),
+    (errors.TooLarge, 413),
+    (errors.Conflict, 409),
+    (errors.Unavailable, 503),
+]
+RETRY_AFTER_S = 1
+TYPE_PREFIX = "urn:overrule:problem:"
+CONTENT_TYPE = "application/problem+json"
+
+
+class Place(BaseModel):
+    """Where a request is wrong, and what about it."""
+
+    loc: list[str | int] = Field(description="Path to the field.", examples=[["confidence"]])
+    detail: str = Field(examples=["Must be a number between 0 and 1."])
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem document."""
+
+    type: str = Field(examples=["urn:overrule:problem:invalid"])
+    title: str = Field(examples=["Invalid"])
+    status: int = Field(examples=[422])
+    code: str = Field(description="Stable; for programs.", examples=["invalid"])
+    detail: str = Field(description="A sentence; for people.")
+    errors: list[Place] = []
+    instance: str | None = Field(None, description="The request's id, as in X-Request-Id.")
+
+
+def status_of(error: errors.OverruleError) -> int:
+    """The HTTP status of an error's family."""
+    return next(status for family, status in STATUS if isinstance(error, family))
+
+
+def problem_of(error: errors.OverruleError, instance: str | None = None) -> dict[str, Any]:
+    """The problem document of one error."""
+    return _problem(
+        status_of(error),
+        error.code,
+        error.detail,
+        [{"loc": list(loc), "detail": detail} for loc, detail in error.places],
+        instance,
+    )
+
+
+def problem_response(error: errors.OverruleError, request_id: str | None) -> JSONResponse:
+    """The whole response to a refused request."""
+    status = status_of(error)
+    headers = {}
+    if status == 503:  # noqa: PLR2004
+        headers["Retry-After"] = str(RETRY_AFTER_S)
+    if status == 401:  # noqa: PLR2004
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse(
+        problem_of(error, request_id), status, headers=headers, media_type=CONTENT_TYPE
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error with a problem document, the framework's own included."""
+
+    @app.exception_handler(errors.OverruleError)
+    async def refuse(request: Request, error: errors.OverruleError) -> JSONResponse:
+        return problem_response(error, request_id_of(request))
+
+    @app.exception_handler(RequestValidationError)
+    async def explain(request: Request, error: RequestValidationError) -> JSONResponse:
+        return problem_response(_from_validation(error.errors()), request_id_of(request))
+
+    @app.exception_handler(HTTPException)
+    async def framework(request: Request, error: HTTPException) -> JSONResponse:
+        title = str(error.detail)
+        code = title.lower().replace(" ", "_")
+        return JSONResponse(
+            _problem(error.status_code, code, title + ".", [], request_id_of(request)),
+            error.status_code,
+            headers=dict(error.headers or {}),
+            media_type=CONTENT_TYPE,
+        )
+
+
+def request_id_of(request: Request) -> str | None:
+    """The id that the edge gave this request."""
+    return request.scope.get("overrule.request_id")
+
+
+def _from_validation(found: Sequence[Any]) -> errors.OverruleError:
+    if any(place["type"] == "json_invalid" for place in found):
+        return errors.Malformed("The body is not valid JSON.", loc=("body",))
+    # the framework puts "body", "query" or "path" first; a body's field is named by itself
+    return errors.Invalid.of(
+        [
+            (tuple(place["loc"][1:]) if place["loc"][0] == "body" else tuple(place["loc"]),
+             f"{place['msg']}.")
+            for place in found
+        ]
+    )
+
+
+def _problem(
+    status: int, code: str, detail: str, places: list[dict[str, Any]], instance: str | None
+) -> dict[str, Any]:
+    return {
+        "type": TYPE_PREFIX + code,
+        "title": code.replace("_", " ").capitalize(),
+        "status": status,
+        "code": code,
+        "detail": detail,
+        "errors": places,
+        "instance": instance,
+    }

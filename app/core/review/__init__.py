@@ -1,0 +1,1 @@
+"""From an item to its resolution: states, leases, verdicts, and who agrees with whom."""

@@ -1,0 +1,211 @@
+"""A policy as it is written: checked whole, every mistake named by its place.
+
+The document is what is stored and hashed; `policy.py` turns it into what decides.
+"""
+
+import hashlib
+import re
+from typing import Annotated, Any, Literal
+
+import msgspec
+import rfc8785
+from msgspec import Meta, Struct, field
+
+from app.core.errors import Invalid, Loc
+from app.core.routing.prediction import Key, LabelText
+from app.core.routing.rules import BARE, KINDS
+from app.core.routing.rules.base import Condition
+
+RULES_MAX = 50
+LABELS_MAX = 1000
+SEGMENTS_MAX = 10
+# weights 1/π that differ by more than this make estimates useless
+AUDIT_RATIO_MAX = 10
+AUDIT_PROBABILITY = 0.01
+DEFAULT_AUDITS = "audits"
+# no rule may carry them: they are reasons of their own
+RESERVED_IDS = frozenset({"default", "no-policy"})
+
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+Route = Literal["accept", "review", "reject"]
+Probability = Annotated[float, Meta(ge=0, le=1)]
+
+
+class AppliesTo(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which predictions a policy decides: those of one model."""
+
+    model: Key
+
+
+class Audit(Struct, frozen=True, forbid_unknown_fields=True):
+    """Random audits of what no human would otherwise see."""
+
+    probability: Probability = AUDIT_PROBABILITY
+    per_label: dict[LabelText, Probability] = field(default_factory=dict)
+    rejected_probability: Probability = AUDIT_PROBABILITY
+    queue: Name = DEFAULT_AUDITS
+
+
+class RuleHead(Struct, frozen=True, forbid_unknown_fields=True):
+    """What every rule has besides its condition."""
+
+    id: Name
+    route: Route
+    queue: Name | None = None
+    priority: Annotated[int, Meta(ge=0, le=100)] = 50
+    if_missing: Literal["fire", "pass"] = "fire"
+    description: Annotated[str, Meta(max_length=1000)] | None = None
+
+
+class Head(Struct, frozen=True, forbid_unknown_fields=True):
+    """A document without its rules' conditions, which `_condition` reads."""
+
+    name: Name
+    applies_to: AppliesTo
+    rules: Annotated[list[dict[str, Any]], Meta(max_length=RULES_MAX)] = field(default_factory=list)
+    labels: Annotated[list[LabelText], Meta(min_length=1, max_length=LABELS_MAX)] | None = None
+    segments: Annotated[list[Key], Meta(max_length=SEGMENTS_MAX)] = field(default_factory=list)
+    audit: Audit = field(default_factory=Audit)
+    default: Route = "accept"
+    description: Annotated[str, Meta(max_length=10_000)] | None = None
+
+
+class Document(Struct, frozen=True):
+    """A checked policy document."""
+
+    head: Head
+    rules: list[tuple[RuleHead, Condition]]
+
+
+def parse(data: Any) -> Document:
+    """Check a document whole.
+
+    Args:
+        data: what JSON or YAML decoded to.
+
+    Raises:
+        Invalid: `places` name every mistake that could be found.
+    """
+    try:
+        head = msgspec.convert(data, Head)
+    except msgspec.ValidationError as error:
+        raise Invalid.of([place_of(error)]) from None
+    places: list[tuple[Loc, str]] = []
+    labels = frozenset(head.labels) if head.labels is not None else None
+    rules: dict[int, tuple[RuleHead, Condition]] = {}
+    for number, written in enumerate(head.rules):
+        try:
+            rules[number] = _rule(written, labels, ("rules", number))
+        except Invalid as error:
+            places += error.places
+    places += _mistakes(head, {number: rule for number, (rule, _) in rules.items()})
+    if places:
+        raise Invalid.of(places)
+    return Document(head, list(rules.values()))
+
+
+def digest_of(data: Any) -> bytes:
+    """SHA-256 over the document as RFC 8785 canonical JSON.
+
+    Raises:
+        Invalid: a number that canonical JSON cannot carry.
+    """
+    try:
+        return hashlib.sha256(rfc8785.dumps(data)).digest()
+    except rfc8785.CanonicalizationError as error:
+        raise Invalid(f"The document has no canonical form: {error}.", loc=("body",)) from None
+
+
+def place_of(error: msgspec.ValidationError, prefix: Loc = ()) -> tuple[Loc, str]:
+    """msgspec's `Expected … - at `$.rules[0].id`` as a path and a sentence."""
+    message, _, path = str(error).partition(" - at ")
+    steps = re.findall(r"\.([^.\[\]`]+)|\[(\d+)\]|\[(\.\.\.)\]", path)
+    loc = tuple(int(index) if index else name or dots for name, index, dots in steps)
+    unknown = re.fullmatch(r"Object contains unknown field `(.+)`", message)
+    if unknown:
+        return (*prefix, *loc, unknown.group(1)), "Not a field of it."
+    missing = re.fullmatch(r"Object missing required field `(.+)`", message)
+    if missing:
+        return (*prefix, *loc, missing.group(1)), "Is required."
+    return (*prefix, *loc) or ("body",), f"{message}."
+
+
+def _rule(
+    written: dict[str, Any], labels: frozenset[str] | None, loc: Loc
+) -> tuple[RuleHead, Condition]:
+    kinds = [name for name in written if name in KINDS]
+    if len(kinds) != 1:
+        raise Invalid(
+            f"A rule has exactly one condition of {', '.join(KINDS)}; found {len(kinds)}.", loc=loc
+        )
+    kind = kinds[0]
+    try:
+        head = msgspec.convert(
+            {name: value for name, value in written.items() if name != kind}, RuleHead
+        )
+    except msgspec.ValidationError as error:
+        raise Invalid.of([place_of(error, loc)]) from None
+    condition = _condition(kind, written[kind], (*loc, kind))
+    wrong = condition.check(labels)
+    if wrong is not None:
+        raise Invalid(wrong, loc=(*loc, kind))
+    return head, condition
+
+
+def _condition(kind: str, specification: Any, loc: Loc) -> Condition:
+    try:
+        if kind in BARE:
+            type_, name = BARE[kind]
+            return KINDS[kind](**{name: msgspec.convert(specification, type_)})
+        return msgspec.convert(specification, KINDS[kind])
+    except msgspec.ValidationError as error:
+        raise Invalid.of([place_of(error, loc)]) from None
+
+
+def _mistakes(head: Head, rules: dict[int, RuleHead]) -> list[tuple[Loc, str]]:
+    """What only shows in the document as a whole."""
+    places: list[tuple[Loc, str]] = []
+    seen = set()
+    for number, rule in rules.items():
+        if rule.id in RESERVED_IDS or rule.id in seen:
+            places.append((("rules", number, "id"), f"{rule.id!r} is taken."))
+        seen.add(rule.id)
+        if rule.route == "review" and rule.queue is None:
+            places.append((("rules", number, "queue"), "A rule that routes to review names a queue."))
+        if rule.route != "review" and rule.queue is not None:
+            places.append((("rules", number, "queue"), "Only a rule that routes to review has one."))
+    if head.default == "review":
+        places.append(
+            (("default",), "Write a last rule for what is reviewed; it names its queue.")
+        )
+    if head.labels is not None:
+        unknown = sorted(set(head.audit.per_label) - set(head.labels))
+        if unknown:
+            places.append(
+                (("audit", "per_label"), f"The policy does not have the labels {unknown}.")
+            )
+    return places + _audit_mistakes(head, rules)
+
+
+def _audit_mistakes(head: Head, rules: dict[int, RuleHead]) -> list[tuple[Loc, str]]:
+    routes = {head.default, *(rule.route for rule in rules.values())}
+    probabilities: dict[Loc, float] = {}
+    if "accept" in routes:
+        probabilities[("audit", "probability")] = head.audit.probability
+        for label, probability in head.audit.per_label.items():
+            probabilities[("audit", "per_label", label)] = probability
+    if "reject" in routes:
+        probabilities[("audit", "rejected_probability")] = head.audit.rejected_probability
+    zero = [
+        (loc, "Must be above 0: what is never audited can go wrong unseen.")
+        for loc, probability in probabilities.items()
+        if probability == 0
+    ]
+    if zero:
+        return zero
+    # a hair above the limit is the division's rounding (0.1 and 0.01 are 10:1)
+    if probabilities and max(probabilities.values()) > min(probabilities.values()) * (
+        AUDIT_RATIO_MAX + 1e-9
+    ):
+        return [(("audit",), f"Audit probabilities differ by more than {AUDIT_RATIO_MAX}:1.")]
+    return []

@@ -1,0 +1,119 @@
+"""A policy version ready to decide: compiled once, used for every prediction."""
+
+from typing import Any
+
+from msgspec import Struct
+
+from app.core.routing.document import Audit, Document, Route, parse
+from app.core.routing.prediction import Signals
+from app.core.routing.rules.base import STATE_NAMES, Condition, Observed
+
+NO_POLICY = "no-policy"
+DEFAULT = "default"
+
+
+class Rule(Struct, frozen=True, gc=False):
+    """One condition with what follows when it fires.
+
+    `passes_when_missing`: a missing signal lets it pass; otherwise it fires, since what cannot be
+    judged goes to a human.
+    """
+
+    id: str
+    condition: Condition
+    route: Route
+    queue: str | None
+    priority: int
+    passes_when_missing: bool
+
+
+class Policy(Struct, frozen=True, gc=False):
+    """One version of a policy."""
+
+    name: str
+    version: int
+    model: str
+    rules: tuple[Rule, ...]
+    audit: Audit
+    default: Route
+    labels: tuple[str, ...] | None
+    segments: tuple[str, ...]
+
+    def audit_probability(self, route: Route, label: str | None) -> float:
+        """The chance that an accepted or rejected decision is audited."""
+        if route == "reject":
+            return self.audit.rejected_probability
+        if label is not None and self.audit.per_label:
+            return self.audit.per_label.get(label, self.audit.probability)
+        return self.audit.probability
+
+    def queues(self) -> set[str]:
+        """Every queue that the policy can send to."""
+        return {self.audit.queue, *(rule.queue for rule in self.rules if rule.queue is not None)}
+
+
+class TraceEntry(Struct, frozen=True, gc=False):
+    """What one rule saw, and what it was compared with."""
+
+    rule: str
+    kind: str
+    state: str
+    observed: Observed
+    threshold: Any
+
+
+def compile_policy(document: Any, name: str, version: int) -> Policy:
+    """A stored document as a policy.
+
+    Raises:
+        Invalid: it is no valid document.
+    """
+    return policy_of(parse(document), name, version)
+
+
+def policy_of(document: Document, name: str, version: int) -> Policy:
+    """A checked document as a policy."""
+    head = document.head
+    return Policy(
+        name=name,
+        version=version,
+        model=head.applies_to.model,
+        rules=tuple(
+            Rule(
+                rule.id,
+                condition,
+                rule.route,
+                rule.queue,
+                rule.priority,
+                rule.if_missing == "pass",
+            )
+            for rule, condition in document.rules
+        ),
+        audit=head.audit,
+        default=head.default,
+        labels=tuple(head.labels) if head.labels is not None else None,
+        segments=tuple(head.segments),
+    )
+
+
+def trace_of(
+    policy: Policy, states: list[int], observed: list[Observed], signals: Signals
+) -> list[TraceEntry]:
+    """The trace in full: names and thresholds come from the immutable policy version.
+
+    Args:
+        policy: the version that decided.
+        states: of its rules, in their order.
+        observed: what each rule saw, in the same order.
+        signals: of the prediction, since a threshold can depend on the label.
+    """
+    return [
+        TraceEntry(
+            rule.id,
+            rule.condition.kind,
+            STATE_NAMES[state],
+            seen,
+            rule.condition.threshold(signals),
+        )
+        for rule, state, seen in zip(policy.rules, states, observed, strict=True)
+    ]

@@ -1,0 +1,199 @@
+"""A prediction as it is posted, and what is read off it.
+
+The struct is decoded straight from the body: it is at once the wire format, the limits on it, and
+what is recorded, so that the digest speaks of what the caller sent.
+"""
+
+import hashlib
+import math
+import struct
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from app.core.errors import Invalid, Loc
+
+SCORES_MAX = 1000
+MEMBERS_MAX = 50
+FEATURES_MAX = 200
+SEGMENTS_MAX = 20
+EMBEDDING_MAX = 4096
+TEXT_MAX = 100_000
+DEPTH_MAX = 16
+# real outputs of models sum to 1.00002 and exceed 1 by float noise: clipped, not refused
+SUM_TOLERANCE = 1e-3
+
+Key = Annotated[str, Meta(min_length=1, max_length=256)]
+LabelText = Annotated[str, Meta(min_length=1, max_length=256)]
+Share = Annotated[float, Meta(ge=-SUM_TOLERANCE, le=1 + SUM_TOLERANCE)]
+# what is stored of an embedding: its elements must fit
+FLOAT32_MAX = 3.4028234663852886e38
+Float32 = Annotated[float, Meta(ge=-FLOAT32_MAX, le=FLOAT32_MAX)]
+Scores = Annotated[dict[LabelText, float], Meta(min_length=1, max_length=SCORES_MAX)]
+Feature = float | bool | Annotated[str, Meta(max_length=1024)] | None
+ScoresAre = Literal["probabilities", "top_k", "independent"]
+
+
+class Member(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One member of an ensemble: its label, or its scores, or both."""
+
+    name: Key
+    label: LabelText | None = None
+    scores: Scores | None = None
+
+
+class Subject(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The data that was judged: inline text, or a reference to it."""
+
+    text: Annotated[str, Meta(max_length=TEXT_MAX)] | None = None
+    uri: Annotated[str, Meta(min_length=1, max_length=2048)] | None = None
+
+
+class Prediction(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """One output of one model version for one input.
+
+    `request_key` is the caller's own id, unique in its project. One of `label`, `scores` and
+    `output` is required.
+    """
+
+    request_key: Key
+    model: Key
+    model_version: Key
+    label: LabelText | None = None
+    confidence: Share | None = None
+    scores: Scores | None = None
+    scores_are: ScoresAre = "probabilities"
+    members: Annotated[list[Member], Meta(min_length=1, max_length=MEMBERS_MAX)] | None = None
+    features: Annotated[dict[Key, Feature], Meta(max_length=FEATURES_MAX)] | None = None
+    embedding: Annotated[list[Float32], Meta(min_length=1, max_length=EMBEDDING_MAX)] | None = None
+    segment: Annotated[dict[Key, Key], Meta(max_length=SEGMENTS_MAX)] | None = None
+    risk: Annotated[float, Meta(ge=0, le=1)] | None = None
+    context_key: Key | None = None
+    input_key: Key | None = None
+    subject: Subject | None = None
+    output: Any = None
+    occurred_at: Annotated[datetime, Meta(tz=True)] | None = None
+    shadow: bool = False
+
+
+class Signals(Struct, frozen=True, gc=False):
+    """What rules look at, read off a prediction once.
+
+    `label` and `confidence` are filled in from the scores where they were not sent; `scores` are
+    clipped to [0, 1]. None means that the signal is missing.
+    """
+
+    label: str | None
+    confidence: float | None
+    scores: dict[str, float] | None
+    scores_are: ScoresAre
+
+
+def signals_of(prediction: Prediction) -> Signals:
+    """Check a prediction as a whole and read its signals.
+
+    Raises:
+        Invalid: no label, scores or output; scores that are not what they are declared to be; a
+            label that the scores do not have; output nested too deeply.
+    """
+    scores = prediction.scores
+    label = prediction.label
+    confidence = prediction.confidence
+    if scores is not None:
+        scores = checked_scores(scores, prediction.scores_are, ("scores",))
+        if label is None:
+            label = max(scores, key=scores.__getitem__)
+        if confidence is None and prediction.scores_are != "independent":
+            confidence = scores.get(label)
+    elif label is None and prediction.output is None:
+        raise Invalid("Send one of label, scores and output.", loc=("label",))
+    if prediction.members is not None:
+        _check_members(prediction)
+    if prediction.output is not None:
+        _check_depth(prediction.output)
+    if confidence is not None:
+        confidence = min(1.0, max(0.0, confidence))
+    return Signals(label, confidence, scores, prediction.scores_are)
+
+
+def checked_scores(scores: dict[str, float], scores_are: ScoresAre, loc: Loc) -> dict[str, float]:
+    """Scores that are what they are declared to be, clipped to [0, 1] unless independent.
+
+    Args:
+        scores: by label.
+        scores_are: `probabilities` sum to 1, `top_k` to at most 1, `independent` are not checked.
+        loc: where they stand, for the error.
+
+    Raises:
+        Invalid: out of range, or a sum that is off by more than 1e-3.
+    """
+    if scores_are == "independent":
+        return scores
+    low, high = min(scores.values()), max(scores.values())
+    if low < -SUM_TOLERANCE or high > 1 + SUM_TOLERANCE:
+        raise Invalid(
+            "Scores must lie between 0 and 1; logits must be turned into probabilities first, or "
+            "declared with scores_are: independent.",
+            loc=loc,
+        )
+    total = math.fsum(scores.values())
+    if total > 1 + SUM_TOLERANCE or (scores_are == "probabilities" and total < 1 - SUM_TOLERANCE):
+        raise Invalid(
+            f"Scores declared as {scores_are} sum to {total:.6g}; declare scores_are: top_k or "
+            "independent if they are meant so.",
+            loc=loc,
+        )
+    if low < 0 or high > 1:
+        return {label: min(1.0, max(0.0, score)) for label, score in scores.items()}
+    return scores
+
+
+def digest_of(prediction: Prediction) -> bytes:
+    """SHA-256 of what was sent: the same content, whatever its spelling, has the same digest.
+
+    Over the decoded prediction as JSON with sorted keys, absent fields left out and numbers as the
+    shortest text that reads back as the same double; an embedding counts as its float32 bytes, as
+    which it is stored.
+    """
+    embedding = prediction.embedding
+    if embedding is None:
+        return hashlib.sha256(_sorted_json(prediction)).digest()
+    rest = msgspec.structs.replace(prediction, embedding=None)
+    return hashlib.sha256(_sorted_json(rest) + b"\n" + float32_bytes(embedding)).digest()
+
+
+def float32_bytes(embedding: list[float]) -> bytes:
+    """Little-endian IEEE 754 single precision, four bytes an element."""
+    return struct.pack(f"<{len(embedding)}f", *embedding)
+
+
+_sorted_json = msgspec.json.Encoder(order="sorted").encode
+
+
+def _check_members(prediction: Prediction) -> None:
+    assert prediction.members is not None, "the caller asked"
+    names = set()
+    for place, member in enumerate(prediction.members):
+        if member.label is None and member.scores is None:
+            raise Invalid("A member has a label or scores.", loc=("members", place))
+        if member.name in names:
+            raise Invalid(f"Two members are called {member.name!r}.", loc=("members", place))
+        names.add(member.name)
+        if member.scores is not None:
+            checked_scores(member.scores, prediction.scores_are, ("members", place, "scores"))
+
+
+def _check_depth(output: Any) -> None:
+    level = [output]
+    for _ in range(DEPTH_MAX):
+        level = [
+            child
+            for value in level
+            if isinstance(value, dict | list)
+            for child in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return
+    raise Invalid(f"Output is nested more than {DEPTH_MAX} levels deep.", loc=("output",))

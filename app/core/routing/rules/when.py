@@ -1,0 +1,148 @@
+"""`when: "has(prediction.features.n_tokens) && prediction.features.n_tokens > 200"`.
+
+Expressions are CEL. The library has no cost limit and no type checker, so the limits are here: at
+most 1,000 characters, no comprehensions, nothing to read but `prediction`. Every number of a
+prediction reaches CEL as a double, so bare integers in an expression are read as doubles too
+(CEL does not multiply the one with the other).
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import cel
+
+from app.core.routing.prediction import Prediction, Signals
+from app.core.routing.rules.base import ERROR, FIRED, MISSING, PASSED, Finding
+
+LENGTH_MAX = 1000
+OBSERVED_MAX = 200
+
+_STRING = re.compile(r"""[rRbB]{0,2}("{3}.*?"{3}|'{3}.*?'{3}|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')""", re.S)
+_MACRO = re.compile(r"\.\s*(all|exists|exists_one|map|filter)\s*\(")
+_INTEGER = re.compile(r"(?<![\w.])(\d+)(?![\w.])")
+_FEATURE = re.compile(r"\bprediction\s*\.\s*(features|scores|segment)\s*\.\s*([A-Za-z_]\w*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A condition written in CEL over the prediction."""
+
+    kind: ClassVar[str] = "when"
+
+    source: str
+    # compiled once per policy version; not part of what is written
+    program: Any = field(init=False, default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        """Compile what is short enough; `check` tells what did not compile."""
+        if len(self.source) <= LENGTH_MAX:
+            program, _ = _compiled(self.source)
+            object.__setattr__(self, "program", program)
+
+    def check(self, labels: frozenset[str] | None) -> str | None:  # noqa: ARG002
+        """Length, macros, names, and a trial on sample values."""
+        if len(self.source) > LENGTH_MAX:
+            return f"An expression has at most {LENGTH_MAX} characters."
+        if _MACRO.search(_STRING.sub('""', self.source)):
+            return "all, exists, exists_one, map and filter are not offered: they have no bound."
+        program, why = _compiled(self.source)
+        if program is None:
+            return f"Does not compile: {why}"
+        strangers = sorted(set(program.variables()) - {"prediction"})
+        if strangers:
+            return f"Only `prediction` can be read, not {', '.join(strangers)}."
+        return _trial(program, self.source)
+
+    def look(self, prediction: Prediction, signals: Signals) -> Finding:
+        """Evaluate; a field that is not there is `missing`, anything but true or false an error."""
+        try:
+            result = self.program.execute({"prediction": _facts(prediction, signals)})
+        except KeyError as error:
+            return MISSING, f"no field {error.args[0]!r}"[:OBSERVED_MAX]
+        except Exception as error:  # noqa: BLE001 - whatever an expression does, a human decides
+            return ERROR, str(error)[:OBSERVED_MAX]
+        if result is True:
+            return FIRED, None
+        if result is False:
+            return PASSED, None
+        return ERROR, f"gave {type(result).__name__}, not true or false"
+
+    def threshold(self, signals: Signals) -> str:  # noqa: ARG002
+        """The expression."""
+        return self.source
+
+    def sentence(self) -> str:
+        """For people."""
+        return f"expression {self.source}"
+
+
+def _compiled(source: str) -> tuple[Any, str]:
+    try:
+        return cel.compile(_with_doubles(source)), ""
+    except Exception as error:  # noqa: BLE001 - the library raises several kinds
+        return None, str(error)[:OBSERVED_MAX]
+
+
+def _with_doubles(source: str) -> str:
+    """`n > 200` as `n > 200.0`, strings left alone."""
+    parts = []
+    at = 0
+    for string in _STRING.finditer(source):
+        parts += [_INTEGER.sub(r"\1.0", source[at : string.start()]), string.group()]
+        at = string.end()
+    return "".join(parts) + _INTEGER.sub(r"\1.0", source[at:])
+
+
+def _facts(prediction: Prediction, signals: Signals) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "model": prediction.model,
+        "model_version": prediction.model_version,
+        "features": _known(prediction.features),
+        "scores": signals.scores or {},
+        "segment": prediction.segment or {},
+    }
+    if signals.label is not None:
+        facts["label"] = signals.label
+    if signals.confidence is not None:
+        facts["confidence"] = signals.confidence
+    if prediction.risk is not None:
+        facts["risk"] = prediction.risk
+    if prediction.context_key is not None:
+        facts["context_key"] = prediction.context_key
+    return facts
+
+
+def _known(features: dict[str, Any] | None) -> dict[str, Any]:
+    """Features without those sent as null: `has()` is then false for them."""
+    if not features:
+        return {}
+    if None in features.values():
+        return {name: value for name, value in features.items() if value is not None}
+    return features
+
+
+def _trial(program: Any, source: str) -> str | None:
+    """Run on made-up predictions: an answer that is not true or false would never be one."""
+    names = _FEATURE.findall(source)
+    samples: tuple[Any, ...] = (1.0, "a", True)
+    for sample in samples:
+        facts: dict[str, Any] = {
+            "model": "m",
+            "model_version": "1",
+            "label": "a",
+            "confidence": 0.5,
+            "risk": 0.5,
+            "context_key": "c",
+            "features": {name: sample for place, name in names if place == "features"},
+            "scores": {name: 0.5 for place, name in names if place == "scores"},
+            "segment": {name: "a" for place, name in names if place == "segment"},
+        }
+        try:
+            result = program.execute({"prediction": facts})
+        except Exception:  # noqa: BLE001, S112 - a feature of another type; the next sample may fit
+            continue
+        if not isinstance(result, bool):
+            return f"Gives {type(result).__name__} on sample values, not true or false."
+        return None
+    return None

@@ -1,0 +1,184 @@
+"""Gathers predictions that arrive at the same time into one commit.
+
+There is no timer: whoever arrives while a commit is under way goes with the next one, so a lone
+request commits alone and at once, and a busy service commits hundreds of rows together.
+
+What is promised to each caller:
+
+- An answer means that the row is on disk.
+- One bad row harms nobody else: a commit that is refused is done again in halves, until the bad
+  row is alone.
+- A caller that hangs up does not undo its row, nor disturb those that go with it.
+- Past `waiting_rows_max` a request is refused whole (503), with nothing half-done.
+"""
+
+import asyncio
+import time
+import uuid
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+from msgspec import Struct
+
+from app.core.errors import Invalid, Overloaded, OverruleError, Unavailable
+from app.settings import Settings
+from app.store.decisions import (
+    Kept,
+    NewDecision,
+    insert_decisions,
+    is_missing_partition,
+    kept_keys,
+)
+from app.store.engine import RETRIED, Database, retried
+from app.store.ids import time_of
+from app.store.partitions import ensure_partitions
+from app.telemetry import COMMIT_ROWS, COMMIT_SECONDS, COMMITS_SPLIT, WAITING_ROWS
+
+# what became of a row: it is new, or its request key already stood for something, or it failed
+Result = bool | Kept | OverruleError
+
+
+class _Waiting(Struct):
+    rows: list[NewDecision]
+    done: "asyncio.Future[list[Result]]"
+
+
+class Gatherer:
+    """The one way to commit decisions in this process."""
+
+    def __init__(self, db: Database, settings: Settings) -> None:
+        self._db = db
+        self._rows_max = settings.commit_rows_max
+        self._waiting_max = settings.waiting_rows_max
+        self._lanes_max = settings.commit_lanes
+        self._queue: deque[_Waiting] = deque()
+        self._waiting_rows = 0
+        self._lanes: set[asyncio.Task[None]] = set()
+
+    async def commit(self, rows: list[NewDecision]) -> list[Result]:
+        """Commit rows; they may travel with those of others.
+
+        Args:
+            rows: at most `commit_rows_max`, each (project, request key) once.
+
+        Returns:
+            Per row: True when it is new, what was kept under its request key, or why it was
+            refused.
+
+        Raises:
+            Overloaded: too much is waiting; nothing was taken.
+        """
+        if self._waiting_rows + len(rows) > self._waiting_max:
+            raise Overloaded("Too many predictions are waiting to be committed; send it again.")
+        waiting = _Waiting(rows, asyncio.get_running_loop().create_future())
+        self._queue.append(waiting)
+        self._waiting_rows += len(rows)
+        WAITING_ROWS.set(self._waiting_rows)
+        if len(self._lanes) < self._lanes_max:
+            lane = asyncio.create_task(self._work())
+            self._lanes.add(lane)
+            lane.add_done_callback(self._lanes.discard)
+        # shielded: a client that hangs up takes its handler away, not its row
+        return await asyncio.shield(waiting.done)
+
+    @asynccontextmanager
+    async def draining(self) -> AsyncIterator[None]:
+        """Finish what was accepted before the block's end is left."""
+        yield
+        while self._lanes:
+            await asyncio.wait(self._lanes)
+
+    async def _work(self) -> None:
+        """Commit whatever waits, until nothing does."""
+        while self._queue:
+            together = self._take()
+            began = time.perf_counter()
+            rows = [row for waiting in together for row in waiting.rows]
+            results = await self._commit_or_split(rows)
+            COMMIT_SECONDS.observe(time.perf_counter() - began)
+            COMMIT_ROWS.observe(len(rows))
+            at = 0
+            for waiting in together:
+                if not waiting.done.done():
+                    waiting.done.set_result(results[at : at + len(waiting.rows)])
+                at += len(waiting.rows)
+
+    def _take(self) -> list[_Waiting]:
+        """The next ones, in order of arrival, up to `commit_rows_max` rows."""
+        together: list[_Waiting] = []
+        rows = 0
+        while self._queue and (
+            not together or rows + len(self._queue[0].rows) <= self._rows_max
+        ):
+            waiting = self._queue.popleft()
+            together.append(waiting)
+            rows += len(waiting.rows)
+        self._waiting_rows -= rows
+        WAITING_ROWS.set(self._waiting_rows)
+        return together
+
+    async def _commit_or_split(self, rows: list[NewDecision]) -> list[Result]:
+        try:
+            return await self._commit(rows)
+        except OverruleError as error:
+            return [error] * len(rows)
+        except RETRIED:
+            return [Unavailable("The database is too busy; send it again.")] * len(rows)
+        except (asyncpg.PostgresError, ValueError, OverflowError, TypeError) as error:
+            # TypeError and ValueError are what the driver raises for a value it cannot encode
+            if len(rows) == 1:
+                return [_refusal(error)]
+            COMMITS_SPLIT.inc()
+            middle = len(rows) // 2
+            first = await self._commit_or_split(rows[:middle])
+            return first + await self._commit_or_split(rows[middle:])
+
+    async def _commit(self, rows: list[NewDecision]) -> list[Result]:
+        """One transaction for rows of which each request key is sent by one or several callers."""
+        firsts: dict[tuple[uuid.UUID, str], NewDecision] = {}
+        for row in rows:
+            firsts.setdefault((row.project_id, row.decision.request_key), row)
+        try:
+            new = await self._insert(list(firsts.values()))
+        except asyncpg.CheckViolationError as error:
+            if not is_missing_partition(error):
+                raise
+            await self._make_partition(rows)
+            new = await self._insert(list(firsts.values()))
+        others = [row for row in rows if row.decision.id not in new]
+        kept = await self._kept(others) if others else {}
+        return [
+            True
+            if row.decision.id in new
+            else kept.get((row.project_id, row.decision.request_key), VANISHED)
+            for row in rows
+        ]
+
+    @retried
+    async def _insert(self, rows: list[NewDecision]) -> set[uuid.UUID]:
+        async with self._db.write() as tx:
+            return await insert_decisions(tx, rows)
+
+    async def _kept(self, rows: list[NewDecision]) -> dict[tuple[uuid.UUID, str], Kept]:
+        """What the losers' request keys stand for.
+
+        A statement of its own, after the commit: its snapshot sees the winner.
+        """
+        keys = {(row.project_id, row.decision.request_key) for row in rows}
+        async with self._db.read() as tx:
+            return await kept_keys(tx, sorted(keys))
+
+    async def _make_partition(self, rows: list[NewDecision]) -> None:
+        async with self._db.write() as tx:
+            for moment in {time_of(row.decision.id) for row in rows}:
+                await ensure_partitions(tx, moment, weeks_ahead=0)
+
+
+# between the insert and the look, retention removed the request key
+VANISHED = Unavailable("The first decision under this key was just removed; send it again.")
+
+
+def _refusal(error: Exception) -> OverruleError:
+    return Invalid(f"PostgreSQL cannot keep this prediction: {error}", loc=("body",), code="unstorable")

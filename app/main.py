@@ -1,0 +1,69 @@
+"""The composition root: settings, database, context and routes become one application."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from app import __version__
+from app.api import (
+    decisions,
+    health,
+    metrics,
+    openapi,
+    policies,
+    predictions,
+    problems,
+    projects,
+    prometheus,
+)
+from app.api import review as review_routes
+from app.api.edge import Edge
+from app.flows.context import Context
+from app.settings import Settings
+from app.store.engine import Database
+
+ROUTERS = (
+    predictions.router,
+    decisions.router,
+    policies.router,
+    review_routes.router,
+    metrics.router,
+    prometheus.router,
+    projects.router,
+    health.router,
+)
+
+
+def build(context: Context) -> FastAPI:
+    """The application over a context; the context's owner closes it."""
+    settings = context.settings
+    app = FastAPI(
+        title="Overrule",
+        version=__version__,
+        summary="Decides whether a model's prediction may stand or a human must see it first.",
+        redoc_url=None,
+    )
+    app.state.context = context
+    for router in ROUTERS:
+        app.include_router(router)
+    problems.install(app)
+    app.add_middleware(Edge, body_bytes_max=settings.body_bytes_max)
+    openapi.install(app)
+    return app
+
+
+def create(url: str, settings: Settings) -> FastAPI:
+    """The application with its own connections, for a server process."""
+    database = Database(url, settings)
+    context = Context.over(database, settings)
+    app = build(context)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with context.running():
+            yield
+        await database.close()
+
+    app.router.lifespan_context = lifespan
+    return app

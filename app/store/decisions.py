@@ -1,0 +1,426 @@
+"""Decisions: the hot insert, and reading them back."""
+
+import uuid
+from datetime import datetime, timedelta
+from typing import Any
+
+import asyncpg
+import msgspec
+from msgspec import Struct
+
+from app.core.review.queue import Queue, rank
+from app.core.routing.counts import CountKey, count
+from app.core.routing.decision import Answer, Asked, Decision, Outcome
+from app.core.routing.prediction import Prediction, float32_bytes
+from app.store.engine import Reader, Writer
+from app.store.ids import lowest_id_at, new_id, utc_now
+
+# a page that has looked at this many rows ends, however few of them matched
+SCANNED_MAX = 10_000
+
+
+class NewDecision(Struct, frozen=True, gc=False):
+    """A decision that is to be committed, with all that is recorded beside it.
+
+    `queue` is where its item goes; None when nobody is asked. `assignment_id` belongs to that
+    item.
+    """
+
+    project_id: uuid.UUID
+    decision: Decision
+    prediction: Prediction
+    outcome: Outcome
+    digest: bytes
+    count_key: CountKey
+    queue: Queue | None
+    assignment_id: uuid.UUID | None
+
+
+class Kept(Struct, frozen=True, gc=False):
+    """What a request key already stands for."""
+
+    decision_id: uuid.UUID
+    digest: bytes
+
+
+async def insert_decisions(tx: Writer, rows: list[NewDecision]) -> set[uuid.UUID]:
+    """Commit decisions with their request keys, items, assignments and counts.
+
+    Two writers can meet at one request key only: `request_keys` decides who is first (the other
+    waits for that commit and then inserts nothing). Rows go in the order of (project, request
+    key), so two writers with the same keys wait for each other in one direction and never
+    deadlock. Everything else is keyed by ids that only this call knows.
+
+    Args:
+        tx: the transaction.
+        rows: each (project, request key) once.
+
+    Returns:
+        Ids of the decisions that are new; the others were there under their request key.
+    """
+    ordered = sorted(rows, key=lambda row: (row.project_id.bytes, row.decision.request_key))
+    inserted = await tx.raw.fetch(
+        _INSERT_KEYS,
+        [row.project_id for row in ordered],
+        [row.decision.request_key for row in ordered],
+        [row.decision.id for row in ordered],
+        [row.digest for row in ordered],
+    )
+    new_ids = {row["decision_id"] for row in inserted}
+    new = [row for row in ordered if row.decision.id in new_ids]
+    if new:
+        asked = [row for row in new if row.queue is not None]
+        counts = count((row.project_id, row.count_key, row.decision.audited) for row in new)
+        await tx.raw.execute(
+            _INSERT_DECISIONS,
+            *zip(*map(_decision_columns, new), strict=True),
+            *(zip(*map(_item_columns, asked), strict=True) if asked else _NO_ITEMS),
+            list(counts),
+            [new_id() for _ in counts],
+            [_json(rows) for rows in counts.values()],
+            tx.now,
+        )
+    return {row.decision.id for row in new}
+
+
+def is_missing_partition(error: asyncpg.PostgresError) -> bool:
+    """Whether an insert found no partition for the week of its ids."""
+    return isinstance(error, asyncpg.CheckViolationError) and "no partition" in str(error)
+
+
+async def kept_keys(
+    tx: Reader, keys: list[tuple[uuid.UUID, str]]
+) -> dict[tuple[uuid.UUID, str], Kept]:
+    """What request keys already stand for, as far as they are committed."""
+    rows = await tx.raw.fetch(
+        """
+        SELECT k.project_id, k.request_key, k.decision_id, k.digest
+        FROM unnest($1::uuid[], $2::text[]) AS asked (project_id, request_key)
+        JOIN request_keys k USING (project_id, request_key)
+        """,
+        [project_id for project_id, _ in keys],
+        [request_key for _, request_key in keys],
+    )
+    return {
+        (row["project_id"], row["request_key"]): Kept(row["decision_id"], row["digest"])
+        for row in rows
+    }
+
+
+async def decisions_by_id(
+    tx: Reader, project_id: uuid.UUID, ids: list[uuid.UUID]
+) -> dict[uuid.UUID, Decision]:
+    """Decisions with their items and resolutions."""
+    rows = await tx.raw.fetch(
+        f"{_SELECT} WHERE d.project_id = $1 AND d.id = ANY ($2::uuid[])", project_id, ids
+    )
+    return {row["id"]: _decision(row) for row in rows}
+
+
+class Filter(Struct, frozen=True):
+    """Which decisions a list shows; None does not filter."""
+
+    model: str | None = None
+    model_version: str | None = None
+    route: str | None = None
+    reason: str | None = None
+    label: str | None = None
+    audited: bool | None = None
+    segment: dict[str, str] | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+async def list_decisions(
+    tx: Reader, project_id: uuid.UUID, wanted: Filter, after: uuid.UUID | None, limit: int
+) -> tuple[list[Decision], uuid.UUID | None]:
+    """Decisions in the order of their ids (that is, of time).
+
+    Looks at no more than `SCANNED_MAX` rows, so a filter that matches little costs the same as
+    one that matches much: the page is then short and its cursor goes on.
+
+    Returns:
+        The page, and the id to go on after; None at the end.
+    """
+    low = after or lowest_id_at(wanted.since or _week_ago(tx))
+    high = lowest_id_at(wanted.until) if wanted.until else uuid.UUID(int=2**128 - 1)
+    rows = await tx.raw.fetch(
+        f"""
+        WITH looked_at AS MATERIALIZED (
+          SELECT id, model, model_version, route, reason, label, audited, segment
+          FROM decisions WHERE project_id = $1 AND id > $2 AND id < $3
+          ORDER BY id LIMIT {SCANNED_MAX}
+        ), matching AS MATERIALIZED (
+          SELECT id FROM looked_at
+          WHERE ($4::text IS NULL OR model = $4) AND ($5::text IS NULL OR model_version = $5)
+            AND ($6::text IS NULL OR route = $6) AND ($7::text IS NULL OR reason = $7)
+            AND ($8::text IS NULL OR label = $8) AND ($9::bool IS NULL OR audited = $9)
+            AND ($10::text IS NULL OR segment @> $10::text::jsonb)
+          ORDER BY id LIMIT $11
+        )
+        SELECT (SELECT count(*) FROM looked_at) AS scanned,
+          (SELECT id FROM looked_at ORDER BY id DESC LIMIT 1) AS last_scanned,
+          found.* FROM (SELECT 1) AS one
+        LEFT JOIN ({_SELECT} WHERE d.project_id = $1 AND d.id IN (SELECT id FROM matching))
+          AS found ON true
+        ORDER BY found.id
+        """,
+        project_id,
+        low,
+        high,
+        wanted.model,
+        wanted.model_version,
+        wanted.route,
+        wanted.reason,
+        wanted.label,
+        wanted.audited,
+        _json(wanted.segment) if wanted.segment else None,
+        limit,
+    )
+    found = [_decision(row) for row in rows if row["id"] is not None]
+    if len(found) == limit:
+        return found, found[-1].id
+    if rows[0]["scanned"] == SCANNED_MAX:
+        return found, rows[0]["last_scanned"]
+    return found, None
+
+
+_INSERT_KEYS = """
+    INSERT INTO request_keys (project_id, request_key, decision_id, digest)
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::bytea[])
+    ON CONFLICT DO NOTHING RETURNING decision_id
+"""
+
+# name, type of the parameter, cast of the value
+_DECISION_COLUMNS = [
+    ("project_id", "uuid", ""),
+    ("id", "uuid", ""),
+    ("request_key", "text", ""),
+    ("model", "text", ""),
+    ("model_version", "text", ""),
+    ("label", "text", ""),
+    ("confidence", "float8", ""),
+    ("route", "text", ""),
+    ("reason", "text", ""),
+    ("policy_id", "uuid", ""),
+    ("trace", "text", ""),
+    ("audited", "bool", ""),
+    ("audit_probability", "float8", ""),
+    ("audit_draw", "float8", ""),
+    ("inclusion_probability", "float8", ""),
+    ("stratum", "text", ""),
+    ("item_id", "uuid", ""),
+    ("shadow", "bool", ""),
+    ("segment", "text", "::jsonb"),
+    ("risk", "float8", ""),
+    ("context_key", "text", ""),
+    ("input_key", "text", ""),
+    ("digest", "bytea", ""),
+    ("occurred_at", "timestamptz", ""),
+    ("decided_at", "timestamptz", ""),
+    ("scores_are", "text", ""),
+    ("scores", "text", "::jsonb"),
+    ("members", "text", "::jsonb"),
+    ("features", "text", "::jsonb"),
+    ("embedding", "bytea", ""),
+    ("subject", "text", "::jsonb"),
+    ("output", "text", "::jsonb"),
+]
+# what an item copies of its decision, and what is its own
+_ITEM_COLUMNS = [
+    ("project_id", "uuid", ""),
+    ("id", "uuid", ""),
+    ("kind", "text", ""),
+    ("queue_id", "uuid", ""),
+    ("decision_id", "uuid", ""),
+    ("policy_id", "uuid", ""),
+    ("model", "text", ""),
+    ("model_version", "text", ""),
+    ("label", "text", ""),
+    ("confidence", "float8", ""),
+    ("scores", "text", "::jsonb"),
+    ("features", "text", "::jsonb"),
+    ("segment", "text", "::jsonb"),
+    ("route", "text", ""),
+    ("reason", "text", ""),
+    ("inclusion_probability", "float8", ""),
+    ("stratum", "text", ""),
+    ("priority", "int2", ""),
+    ("blind", "bool", ""),
+    ("blocking", "bool", ""),
+    ("risk", "float8", ""),
+    ("context_key", "text", ""),
+    ("input_key", "text", ""),
+    ("subject", "text", "::jsonb"),
+    ("decided_at", "timestamptz", ""),
+]
+# beside the item's columns: how long until it is due, and its one assignment
+_ITEM_EXTRA = [("due_s", "float8"), ("assignment_id", "uuid"), ("rank", "int8")]
+_NO_ITEMS: list[list[Any]] = [[] for _ in range(len(_ITEM_COLUMNS) + len(_ITEM_EXTRA))]
+
+
+def _insert_decisions() -> str:
+    first_item = len(_DECISION_COLUMNS) + 1
+    first_count = first_item + len(_ITEM_COLUMNS) + len(_ITEM_EXTRA)
+    item_types = [(name, kind) for name, kind, _ in _ITEM_COLUMNS] + _ITEM_EXTRA
+    names = ", ".join(name for name, _, _ in _DECISION_COLUMNS)
+    item_names = ", ".join(name for name, _, _ in _ITEM_COLUMNS)
+    now = f"coalesce(${first_count + 3}, statement_timestamp())"
+    return f"""
+        WITH decided AS (
+          INSERT INTO decisions ({names})
+          SELECT {", ".join(name + cast for name, _, cast in _DECISION_COLUMNS)}
+          FROM unnest({_parameters([(n, k) for n, k, _ in _DECISION_COLUMNS], 1)}) AS d ({names})
+        ), asked AS (
+          SELECT * FROM unnest({_parameters(item_types, first_item)})
+            AS i ({", ".join(name for name, _ in item_types)})
+        ), queued AS (
+          INSERT INTO items ({item_names}, queued_at, due_at)
+          SELECT {", ".join(name + cast for name, _, cast in _ITEM_COLUMNS)},
+            {now}, {now} + make_interval(secs => due_s)
+          FROM asked
+        ), assigned AS (
+          INSERT INTO assignments (project_id, id, item_id, queue_id, rank)
+          SELECT project_id, assignment_id, id, queue_id, rank FROM asked
+        )
+        INSERT INTO inbox (project_id, id, counts)
+        SELECT project_id, id, counts::jsonb
+        FROM unnest(${first_count}::uuid[], ${first_count + 1}::uuid[], ${first_count + 2}::text[])
+          AS c (project_id, id, counts)
+    """
+
+
+def _parameters(columns: list[tuple[str, str]], first: int) -> str:
+    return ", ".join(f"${first + n}::{kind}[]" for n, (_, kind) in enumerate(columns))
+
+
+_INSERT_DECISIONS = _insert_decisions()
+
+
+def _decision_columns(row: NewDecision) -> tuple[Any, ...]:
+    decision, prediction, outcome = row.decision, row.prediction, row.outcome
+    return (
+        row.project_id,
+        decision.id,
+        decision.request_key,
+        decision.model,
+        decision.model_version,
+        decision.label,
+        decision.confidence,
+        decision.route,
+        decision.reason,
+        decision.policy_id,
+        _json((outcome.states, outcome.observed)),
+        decision.audited,
+        decision.audit_probability,
+        outcome.audit_draw,
+        outcome.inclusion_probability,
+        outcome.stratum,
+        decision.item.id if decision.item is not None else None,
+        decision.shadow,
+        _maybe(prediction.segment),
+        prediction.risk,
+        prediction.context_key,
+        prediction.input_key,
+        row.digest,
+        prediction.occurred_at,
+        decision.decided_at,
+        prediction.scores_are,
+        _maybe(prediction.scores),
+        _maybe(prediction.members),
+        _maybe(prediction.features),
+        float32_bytes(prediction.embedding) if prediction.embedding is not None else None,
+        _maybe(prediction.subject),
+        _maybe(prediction.output),
+    )
+
+
+def _item_columns(row: NewDecision) -> tuple[Any, ...]:
+    decision, prediction, outcome, queue = row.decision, row.prediction, row.outcome, row.queue
+    assert queue is not None, "only rows with a queue have items"
+    assert decision.item is not None, "a decision with a queue has an item"
+    queued_at_ms = decision.id.int >> 80
+    return (
+        row.project_id,
+        decision.item.id,
+        "audit" if decision.audited else "review",
+        queue.id,
+        decision.id,
+        decision.policy_id,
+        decision.model,
+        decision.model_version,
+        decision.label,
+        decision.confidence,
+        _maybe(prediction.scores),
+        _maybe(prediction.features),
+        _maybe(prediction.segment),
+        decision.route,
+        decision.reason,
+        outcome.inclusion_probability,
+        outcome.stratum,
+        outcome.priority,
+        decision.audited or queue.blind,
+        decision.item.blocking,
+        prediction.risk,
+        prediction.context_key,
+        prediction.input_key,
+        _maybe(prediction.subject),
+        decision.decided_at,
+        float(queue.due_s),
+        row.assignment_id,
+        rank(outcome.priority, queued_at_ms),
+    )
+
+
+_SELECT = """
+    SELECT d.id, d.request_key, d.model, d.model_version, d.label, d.confidence, d.route, d.reason,
+      d.trace, d.policy_id, d.audited, d.audit_probability, d.shadow, d.decided_at,
+      i.id AS item_id, q.name AS queue, i.blocking,
+      r.outcome, r.label AS human_label, r.judge, r.agreed, r.resolved_at
+    FROM decisions d
+    LEFT JOIN items i ON i.project_id = d.project_id AND i.id = d.item_id
+    LEFT JOIN queues q ON q.project_id = i.project_id AND q.id = i.queue_id
+    LEFT JOIN LATERAL (
+      SELECT outcome, label, judge, agreed, resolved_at FROM resolutions
+      WHERE project_id = i.project_id AND item_id = i.id ORDER BY revision DESC LIMIT 1
+    ) r ON i.state = 'resolved'
+"""
+
+
+def _decision(row: Any) -> Decision:
+    states, observed = msgspec.json.decode(row["trace"])
+    return Decision(
+        id=row["id"],
+        request_key=row["request_key"],
+        model=row["model"],
+        model_version=row["model_version"],
+        label=row["label"],
+        confidence=row["confidence"],
+        route=row["route"],
+        reason=row["reason"],
+        states=states,
+        observed=observed,
+        policy_id=row["policy_id"],
+        audited=row["audited"],
+        audit_probability=row["audit_probability"],
+        shadow=row["shadow"],
+        item=Asked(row["item_id"], row["queue"], row["blocking"]) if row["item_id"] else None,
+        resolution=Answer(
+            row["human_label"], row["outcome"], row["judge"], row["agreed"], row["resolved_at"]
+        )
+        if row["judge"]
+        else None,
+        decided_at=row["decided_at"],
+    )
+
+
+def _week_ago(tx: Reader) -> datetime:
+    return (tx.now or utc_now()) - timedelta(days=7)
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _maybe(value: Any) -> str | None:
+    return None if value is None else msgspec.json.encode(value).decode()

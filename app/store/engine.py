@@ -1,0 +1,170 @@
+"""Connections and transactions: where a transaction begins, and the one place where it commits.
+
+SQLAlchemy keeps the pool and compiles Core statements; its driver connections are in autocommit,
+and a transaction is asyncpg's own, begun and committed here. So Core statements (`tx.execute`) and
+hand-written ones (`tx.raw.fetch`) share it without a rule about who comes first.
+
+Nothing here depends on the state of a session, so a pooler in transaction mode may stand between.
+"""
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ParamSpec, TypeVar
+
+import asyncpg
+import msgspec
+import sqlalchemy.exc
+from sqlalchemy import CursorResult, Executable, make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from app.core.errors import DatabaseUnavailable
+from app.settings import Settings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# the server went away, is starting, is stopping, or turned read-only under us (a failover)
+LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.ReadOnlySQLTransactionError,
+    OSError,
+    TimeoutError,
+    sqlalchemy.exc.InterfaceError,
+    sqlalchemy.exc.OperationalError,
+    sqlalchemy.exc.TimeoutError,
+)
+RETRIED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+RETRIES_MAX = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A connection to read from.
+
+    `now` is null in production, where SQL takes the database's own clock, so that replicas with
+    skewed clocks agree; tests put a time there.
+    """
+
+    conn: AsyncConnection
+    raw: Any
+    now: datetime | None
+
+    async def execute(
+        self, statement: Executable, rows: Sequence[Mapping[str, Any]] | None = None
+    ) -> CursorResult[Any]:
+        """Run one SQLAlchemy Core statement, once for each of `rows` where they are given."""
+        return await self.conn.execute(statement, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Writer(Reader):
+    """A transaction that commits when its block ends."""
+
+
+class Database:
+    """One process's connections to PostgreSQL."""
+
+    def __init__(self, url: str, settings: Settings) -> None:
+        self._engine = _engine(url, settings)
+        # tests set it; see Reader.now
+        self.now: datetime | None = None
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[Reader]:
+        """A connection for single statements, each its own snapshot."""
+        async with self._connection() as (conn, raw):
+            yield Reader(conn, raw, self.now)
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Reader]:
+        """Several reads of one and the same moment."""
+        async with self._connection() as (conn, raw):
+            async with raw.transaction(isolation="repeatable_read", readonly=True):
+                yield Reader(conn, raw, self.now)
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[Writer]:
+        """A transaction; it is on disk when the block has ended without an error."""
+        async with self._connection() as (conn, raw):
+            async with raw.transaction():
+                yield Writer(conn, raw, self.now)
+
+    async def close(self) -> None:
+        """Give all connections back to the server."""
+        await self._engine.dispose()
+
+    def pool_figures(self) -> dict[str, int]:
+        """Connections by what they do at this moment: `in_use` and `idle`."""
+        pool: Any = self._engine.pool
+        return {"in_use": pool.checkedout(), "idle": pool.checkedin()}
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[tuple[AsyncConnection, Any]]:
+        try:
+            async with self._engine.connect() as conn:
+                raw = await _live_driver_connection(conn)
+                try:
+                    yield conn, raw
+                except BaseException:
+                    # also on cancellation: a connection left inside a statement or a
+                    # transaction must not serve somebody else
+                    if raw.is_closed() or raw.is_in_transaction():
+                        await conn.invalidate()
+                    raise
+        except LOST as error:
+            # asyncpg's own complaint about an argument is an InterfaceError as well
+            if isinstance(error, ValueError):
+                raise
+            raise DatabaseUnavailable("The database cannot be reached; send it again.") from error
+
+
+def _engine(url: str, settings: Settings) -> AsyncEngine:
+    return create_async_engine(
+        make_url(url).set(drivername="postgresql+asyncpg"),
+        isolation_level="AUTOCOMMIT",
+        pool_size=settings.pool_size,
+        max_overflow=0,
+        pool_timeout=settings.pool_wait_s,
+        pool_use_lifo=True,
+        json_serializer=lambda value: msgspec.json.encode(value).decode(),
+        json_deserializer=msgspec.json.decode,
+        connect_args={
+            "command_timeout": settings.statement_timeout_s,
+            "statement_cache_size": settings.statement_cache,
+            "prepared_statement_cache_size": settings.statement_cache,
+            "server_settings": {"application_name": "overrule"},
+        },
+    )
+
+
+async def _live_driver_connection(conn: AsyncConnection) -> Any:
+    """asyncpg's connection, a fresh one where the pooled one died (costs no round trip)."""
+    raw = (await conn.get_raw_connection()).driver_connection
+    if raw is None or raw.is_closed():
+        await conn.invalidate()
+        raw = (await conn.get_raw_connection()).driver_connection
+    return raw
+
+
+def retried(flow: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    """Run a flow again when PostgreSQL chose it as the loser of a deadlock or of a race."""
+
+    @functools.wraps(flow)
+    async def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        for attempt in range(RETRIES_MAX):
+            try:
+                return await flow(*args, **kwargs)
+            except RETRIED:
+                await asyncio.sleep(0.005 * 2**attempt)
+        return await flow(*args, **kwargs)
+
+    return run

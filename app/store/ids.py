@@ -1,0 +1,37 @@
+"""Ids, times and chance that this process mints: the one file that asks for them.
+
+What replicas compare with each other (leases, due times) is not taken from here but from the
+database's clock.
+"""
+
+import secrets
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import uuid_utils
+
+
+def new_id() -> uuid.UUID:
+    """A UUIDv7: ids sort by the time at which they were minted."""
+    return uuid.UUID(int=uuid_utils.uuid7().int)
+
+
+def new_secret() -> bytes:
+    """256 random bits."""
+    return secrets.token_bytes(32)
+
+
+def utc_now() -> datetime:
+    """This process's clock, in UTC."""
+    return datetime.now(UTC)
+
+
+def time_of(id_: uuid.UUID) -> datetime:
+    """When a UUIDv7 was minted, to the millisecond."""
+    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=id_.int >> 80)
+
+
+def lowest_id_at(moment: datetime) -> uuid.UUID:
+    """The smallest id that can be minted at `moment`: the bound of a partition or of a range."""
+    milliseconds = int(moment.timestamp() * 1000)
+    return uuid.UUID(int=milliseconds << 80)

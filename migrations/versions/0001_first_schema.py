@@ -1,0 +1,344 @@
+"""First schema: from a posted prediction to its human answer and its counts.
+
+Every table of project data leads with project_id, so that the same schema can be distributed by
+it. Nothing references decisions: their partitions are dropped by retention, and an item copies
+what review and estimates need.
+"""
+
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+CONTROL = """
+CREATE TABLE projects (
+  id uuid CONSTRAINT pk_projects PRIMARY KEY,
+  name text NOT NULL CONSTRAINT uq_projects_name UNIQUE,
+  -- every draw of this project is derived from it; it never leaves the database in an answer
+  secret bytea NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT statement_timestamp(),
+  CONSTRAINT ck_projects_name CHECK (length(name) BETWEEN 1 AND 128),
+  CONSTRAINT ck_projects_secret CHECK (octet_length(secret) = 32)
+);
+
+CREATE TABLE keys (
+  id uuid CONSTRAINT pk_keys PRIMARY KEY,
+  project_id uuid CONSTRAINT fk_keys_project REFERENCES projects (id),
+  name text NOT NULL,
+  scopes text[] NOT NULL,
+  secret_sha256 bytea NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT statement_timestamp(),
+  expires_at timestamptz,
+  revoked_at timestamptz,
+  CONSTRAINT ck_keys_scopes CHECK (
+    scopes <@ ARRAY['predict', 'review', 'read', 'manage', 'admin'] AND cardinality(scopes) > 0),
+  -- an admin key belongs to no project, and only an admin key does
+  CONSTRAINT ck_keys_admin CHECK ((project_id IS NULL) = ('admin' = ANY (scopes))),
+  CONSTRAINT ck_keys_secret CHECK (octet_length(secret_sha256) = 32)
+);
+CREATE INDEX ix_keys_project ON keys (project_id, id);
+
+CREATE TABLE change_log (
+  id uuid CONSTRAINT pk_change_log PRIMARY KEY,
+  project_id uuid,
+  at timestamptz NOT NULL DEFAULT statement_timestamp(),
+  actor text NOT NULL,
+  action text NOT NULL,
+  target text NOT NULL,
+  before jsonb,
+  after jsonb
+);
+CREATE INDEX ix_change_log_project ON change_log (project_id, id);
+"""
+
+POLICIES = """
+CREATE TABLE policy_versions (
+  project_id uuid NOT NULL CONSTRAINT fk_policy_versions_project REFERENCES projects (id),
+  id uuid NOT NULL,
+  name text NOT NULL,
+  version integer NOT NULL,
+  state text NOT NULL DEFAULT 'draft',
+  model text NOT NULL,
+  document jsonb NOT NULL,
+  digest bytea NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT statement_timestamp(),
+  created_by text NOT NULL,
+  CONSTRAINT pk_policy_versions PRIMARY KEY (project_id, id),
+  CONSTRAINT uq_policy_versions_name_version UNIQUE (project_id, name, version),
+  CONSTRAINT ck_policy_versions_version CHECK (version >= 1),
+  CONSTRAINT ck_policy_versions_state CHECK (state IN ('draft', 'active', 'shadow', 'retired')),
+  CONSTRAINT ck_policy_versions_digest CHECK (octet_length(digest) = 32)
+);
+-- at most one active version per model: two activations at once cannot both win
+CREATE UNIQUE INDEX uq_policy_versions_active ON policy_versions (project_id, model)
+  WHERE state = 'active';
+"""
+
+DECISIONS = """
+CREATE TABLE decisions (
+  project_id uuid NOT NULL,
+  id uuid NOT NULL,
+  request_key text NOT NULL,
+  model text NOT NULL,
+  model_version text NOT NULL,
+  label text,
+  confidence double precision,
+  route text NOT NULL,
+  reason text NOT NULL,
+  policy_id uuid,
+  trace text NOT NULL,
+  monitors text,
+  audited boolean NOT NULL,
+  audit_probability double precision,
+  audit_draw double precision,
+  inclusion_probability double precision NOT NULL,
+  stratum text NOT NULL,
+  item_id uuid,
+  shadow boolean NOT NULL,
+  segment jsonb,
+  risk double precision,
+  context_key text,
+  input_key text,
+  digest bytea NOT NULL,
+  occurred_at timestamptz,
+  decided_at timestamptz NOT NULL,
+  scores_are text NOT NULL,
+  scores jsonb,
+  members jsonb,
+  features jsonb,
+  embedding bytea,
+  subject jsonb,
+  output jsonb,
+  CONSTRAINT pk_decisions PRIMARY KEY (project_id, id),
+  CONSTRAINT ck_decisions_route CHECK (route IN ('accept', 'review', 'reject')),
+  CONSTRAINT ck_decisions_audit CHECK (NOT audited OR (route <> 'review' AND NOT shadow)),
+  -- who is asked has an item, and a shadow prediction never asks anybody
+  CONSTRAINT ck_decisions_item CHECK (
+    (item_id IS NOT NULL) = (NOT shadow AND (audited OR route = 'review'))),
+  CONSTRAINT ck_decisions_inclusion CHECK (
+    inclusion_probability BETWEEN 0 AND 1 AND (shadow OR inclusion_probability > 0)),
+  CONSTRAINT ck_decisions_digest CHECK (octet_length(digest) = 32)
+) PARTITION BY RANGE (id);
+
+CREATE TABLE request_keys (
+  project_id uuid NOT NULL,
+  request_key text NOT NULL,
+  decision_id uuid NOT NULL,
+  digest bytea NOT NULL,
+  CONSTRAINT pk_request_keys PRIMARY KEY (project_id, request_key)
+);
+
+CREATE TABLE inbox (
+  project_id uuid NOT NULL,
+  id uuid NOT NULL,
+  counts jsonb NOT NULL,
+  CONSTRAINT pk_inbox PRIMARY KEY (project_id, id)
+);
+
+CREATE TABLE decision_counts (
+  project_id uuid NOT NULL,
+  hour timestamptz NOT NULL,
+  model text NOT NULL,
+  model_version text NOT NULL,
+  label text NOT NULL,
+  segment text NOT NULL,
+  route text NOT NULL,
+  reason text NOT NULL,
+  stratum text NOT NULL,
+  shadow boolean NOT NULL,
+  decisions bigint NOT NULL,
+  audited bigint NOT NULL,
+  CONSTRAINT pk_decision_counts PRIMARY KEY (
+    project_id, hour, model, model_version, label, segment, route, reason, stratum, shadow),
+  CONSTRAINT ck_decision_counts CHECK (decisions > 0 AND audited BETWEEN 0 AND decisions)
+);
+"""
+
+REVIEW = """
+CREATE TABLE queues (
+  project_id uuid NOT NULL CONSTRAINT fk_queues_project REFERENCES projects (id),
+  id uuid NOT NULL,
+  name text NOT NULL,
+  blind boolean NOT NULL DEFAULT false,
+  judge text NOT NULL DEFAULT 'single',
+  lease_s integer NOT NULL DEFAULT 900,
+  lease_s_max integer NOT NULL DEFAULT 3600,
+  extensions_max integer NOT NULL DEFAULT 10,
+  due_s integer NOT NULL DEFAULT 86400,
+  guidelines text,
+  created_at timestamptz NOT NULL DEFAULT statement_timestamp(),
+  CONSTRAINT pk_queues PRIMARY KEY (project_id, id),
+  CONSTRAINT uq_queues_name UNIQUE (project_id, name),
+  CONSTRAINT ck_queues_judge CHECK (judge IN ('single', 'panel')),
+  CONSTRAINT ck_queues_lease CHECK (lease_s BETWEEN 1 AND lease_s_max),
+  CONSTRAINT ck_queues_extensions CHECK (extensions_max >= 0),
+  CONSTRAINT ck_queues_due CHECK (due_s >= 1)
+);
+
+CREATE TABLE reviewers (
+  project_id uuid NOT NULL CONSTRAINT fk_reviewers_project REFERENCES projects (id),
+  id text NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT statement_timestamp(),
+  claimed_at timestamptz,
+  CONSTRAINT pk_reviewers PRIMARY KEY (project_id, id)
+);
+
+CREATE TABLE items (
+  project_id uuid NOT NULL,
+  id uuid NOT NULL,
+  kind text NOT NULL,
+  state text NOT NULL DEFAULT 'open',
+  queue_id uuid NOT NULL,
+  decision_id uuid,
+  policy_id uuid,
+  model text NOT NULL,
+  model_version text NOT NULL,
+  label text,
+  confidence double precision,
+  scores jsonb,
+  features jsonb,
+  segment jsonb,
+  route text NOT NULL,
+  reason text NOT NULL,
+  inclusion_probability double precision NOT NULL,
+  stratum text NOT NULL,
+  priority smallint NOT NULL,
+  blind boolean NOT NULL,
+  blocking boolean NOT NULL,
+  verdicts_needed smallint NOT NULL DEFAULT 1,
+  risk double precision,
+  context_key text,
+  input_key text,
+  subject jsonb,
+  decided_at timestamptz NOT NULL,
+  queued_at timestamptz NOT NULL DEFAULT statement_timestamp(),
+  due_at timestamptz NOT NULL,
+  settled_at timestamptz,
+  CONSTRAINT pk_items PRIMARY KEY (project_id, id),
+  CONSTRAINT fk_items_queue FOREIGN KEY (project_id, queue_id) REFERENCES queues (project_id, id),
+  CONSTRAINT ck_items_kind CHECK (kind IN ('review', 'audit', 'gold', 'repeat', 'flagged')),
+  CONSTRAINT ck_items_state CHECK (state IN ('open', 'disputed', 'resolved', 'cancelled')),
+  CONSTRAINT ck_items_settled CHECK (
+    (settled_at IS NOT NULL) = (state IN ('resolved', 'cancelled'))),
+  CONSTRAINT ck_items_blind_audit CHECK (kind <> 'audit' OR (blind AND NOT blocking)),
+  CONSTRAINT ck_items_inclusion CHECK (
+    inclusion_probability > 0 AND inclusion_probability <= 1),
+  CONSTRAINT ck_items_priority CHECK (priority BETWEEN 0 AND 100),
+  CONSTRAINT ck_items_verdicts_needed CHECK (verdicts_needed BETWEEN 1 AND 99)
+);
+CREATE INDEX ix_items_decision ON items (project_id, decision_id);
+-- depth and oldest age per queue, and the walk over what is still open
+CREATE INDEX ix_items_unsettled ON items (project_id, queue_id, queued_at)
+  WHERE state IN ('open', 'disputed');
+CREATE INDEX ix_items_settled ON items (project_id, settled_at) WHERE settled_at IS NOT NULL;
+-- estimates walk the audits of a time range
+CREATE INDEX ix_items_audits ON items (project_id, decided_at) WHERE kind = 'audit';
+
+CREATE TABLE assignments (
+  project_id uuid NOT NULL,
+  id uuid NOT NULL,
+  item_id uuid NOT NULL,
+  queue_id uuid NOT NULL,
+  slot smallint NOT NULL DEFAULT 0,
+  rank bigint NOT NULL,
+  state text NOT NULL DEFAULT 'open',
+  reviewer text,
+  token bigint NOT NULL DEFAULT 0,
+  leased_at timestamptz,
+  lease_until timestamptz,
+  extensions smallint NOT NULL DEFAULT 0,
+  submitted_at timestamptz,
+  skipped_by text[] NOT NULL DEFAULT '{}',
+  CONSTRAINT pk_assignments PRIMARY KEY (project_id, id),
+  CONSTRAINT fk_assignments_item FOREIGN KEY (project_id, item_id)
+    REFERENCES items (project_id, id),
+  CONSTRAINT ck_assignments_state CHECK (state IN ('open', 'leased', 'submitted', 'withdrawn')),
+  CONSTRAINT ck_assignments_leased CHECK (
+    (state = 'leased') = (lease_until IS NOT NULL)),
+  CONSTRAINT ck_assignments_reviewer CHECK (
+    (state IN ('leased', 'submitted')) = (reviewer IS NOT NULL)),
+  CONSTRAINT ck_assignments_submitted CHECK ((state = 'submitted') = (submitted_at IS NOT NULL))
+);
+-- the claim's order: what it reads, and nothing else
+CREATE INDEX ix_assignments_open ON assignments (project_id, queue_id, rank, slot, id)
+  WHERE state = 'open';
+CREATE INDEX ix_assignments_expiry ON assignments (project_id, queue_id, lease_until)
+  WHERE state = 'leased';
+CREATE INDEX ix_assignments_item ON assignments (project_id, item_id);
+-- the proof that nobody judges an item twice, whatever the code does
+CREATE UNIQUE INDEX uq_assignments_one_per_reviewer ON assignments (project_id, item_id, reviewer)
+  WHERE state IN ('leased', 'submitted');
+
+CREATE TABLE verdicts (
+  project_id uuid NOT NULL,
+  id uuid NOT NULL,
+  item_id uuid NOT NULL,
+  assignment_id uuid NOT NULL,
+  revision smallint NOT NULL DEFAULT 1,
+  token bigint NOT NULL,
+  reviewer text NOT NULL,
+  verdict text NOT NULL,
+  label text,
+  seconds_spent double precision,
+  seconds_leased double precision NOT NULL,
+  comment text,
+  source text,
+  digest bytea NOT NULL,
+  submitted_at timestamptz NOT NULL,
+  CONSTRAINT pk_verdicts PRIMARY KEY (project_id, id),
+  CONSTRAINT uq_verdicts_revision UNIQUE (project_id, assignment_id, revision),
+  CONSTRAINT fk_verdicts_item FOREIGN KEY (project_id, item_id) REFERENCES items (project_id, id),
+  CONSTRAINT fk_verdicts_assignment FOREIGN KEY (project_id, assignment_id)
+    REFERENCES assignments (project_id, id),
+  CONSTRAINT ck_verdicts_verdict CHECK (
+    verdict IN ('confirm', 'correct', 'cannot_tell', 'invalid')),
+  CONSTRAINT ck_verdicts_label CHECK ((verdict = 'correct') = (label IS NOT NULL)),
+  CONSTRAINT ck_verdicts_seconds CHECK (seconds_spent >= 0 AND seconds_leased >= 0)
+);
+CREATE INDEX ix_verdicts_item ON verdicts (project_id, item_id);
+CREATE INDEX ix_verdicts_submitted ON verdicts (project_id, submitted_at);
+
+CREATE TABLE resolutions (
+  project_id uuid NOT NULL,
+  item_id uuid NOT NULL,
+  revision smallint NOT NULL DEFAULT 1,
+  outcome text NOT NULL,
+  label text,
+  agreed boolean,
+  judge text NOT NULL,
+  blind boolean NOT NULL,
+  resolved_at timestamptz NOT NULL,
+  CONSTRAINT pk_resolutions PRIMARY KEY (project_id, item_id, revision),
+  CONSTRAINT fk_resolutions_item FOREIGN KEY (project_id, item_id)
+    REFERENCES items (project_id, id),
+  CONSTRAINT ck_resolutions_outcome CHECK (outcome IN ('labeled', 'cannot_tell', 'invalid')),
+  CONSTRAINT ck_resolutions_label CHECK ((outcome = 'labeled') = (label IS NOT NULL)),
+  -- whether human and model agree is derived from labels: no label, no agreement
+  CONSTRAINT ck_resolutions_agreed CHECK (label IS NOT NULL OR agreed IS NULL)
+);
+
+CREATE TABLE outbox (
+  project_id uuid NOT NULL,
+  id uuid NOT NULL,
+  type text NOT NULL,
+  data jsonb NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT statement_timestamp(),
+  CONSTRAINT pk_outbox PRIMARY KEY (project_id, id)
+);
+"""
+
+
+def upgrade() -> None:
+    # the driver prepares statements, one at a time
+    for part in (CONTROL, POLICIES, DECISIONS, REVIEW):
+        for statement in part.split(";\n"):
+            if statement.strip():
+                op.execute(statement)
+
+
+def downgrade() -> None:
+    op.execute("""
+        DROP TABLE outbox, resolutions, verdicts, assignments, items, reviewers, queues,
+          decision_counts, inbox, request_keys, decisions, policy_versions, change_log, keys,
+          projects
+    """)
