@@ -9,6 +9,7 @@ ends and so does the worker.
 import asyncio
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -58,6 +59,9 @@ def serve(settings: Settings, *, with_worker: bool) -> None:
         OSError: the address cannot be listened on.
         EmbeddedPostgresError: the embedded database does not start.
     """
+    # the server re-raises the signal that ended it; as an exit it unwinds what is entered below
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(0))
     with _listening(settings) as listener, database(settings) as (url, embedded):
         asyncio.run(_prepare(url, settings))
         worker = _Worker(url) if with_worker else None

@@ -46,11 +46,14 @@ async def _reads_or_administers(request: Request, _: Annotated[Any, Security(bea
 
 
 Ctx = Annotated[Context, Depends(context)]
-# `Reading`, `Managing` … as a parameter's type is all that a route needs to be protected
-Predicting = Annotated[Caller, Depends(_Needs(Scope.PREDICT))]
-Reviewing = Annotated[Caller, Depends(_Needs(Scope.REVIEW))]
-Reading = Annotated[Caller, Depends(_Needs(Scope.READ))]
-Managing = Annotated[Caller, Depends(_Needs(Scope.MANAGE))]
-Administering = Annotated[Caller, Depends(_Needs(Scope.ADMIN))]
+# `Reading`, `Managing` … as a parameter's type is all that a route needs to be protected; `scopes`
+# only tells the OpenAPI document
+Predicting = Annotated[Caller, Security(_Needs(Scope.PREDICT), scopes=[Scope.PREDICT])]
+Reviewing = Annotated[Caller, Security(_Needs(Scope.REVIEW), scopes=[Scope.REVIEW])]
+Reading = Annotated[Caller, Security(_Needs(Scope.READ), scopes=[Scope.READ])]
+Managing = Annotated[Caller, Security(_Needs(Scope.MANAGE), scopes=[Scope.MANAGE])]
+Administering = Annotated[Caller, Security(_Needs(Scope.ADMIN), scopes=[Scope.ADMIN])]
 # one project's figures for its readers, all projects' for an admin key
-Scraping = Annotated[Caller, Depends(_reads_or_administers)]
+Scraping = Annotated[
+    Caller, Security(_reads_or_administers, scopes=[Scope.READ, Scope.ADMIN])
+]

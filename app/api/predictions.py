@@ -101,9 +101,7 @@ def _dry_run(request: Request) -> bool:
 
 
 async def _decide_rows(ctx: Context, project_id: Any, raws: list[Any]) -> list[Row]:
-    read = [
-        raw if isinstance(raw, OverruleError) else attempt(_prediction, raw) for raw in raws
-    ]
+    read = [raw if isinstance(raw, OverruleError) else attempt(_prediction, raw) for raw in raws]
     good = [prediction for prediction in read if isinstance(prediction, Prediction)]
     answers = iter(await flow.predict(ctx, project_id, good) if good else ())
     return [
@@ -192,9 +190,7 @@ class _Lines(Response):
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Send rows as they come."""
-        await send(
-            {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-        )
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         async for part in self._stream.answers():
             await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": b""})

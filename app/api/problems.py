@@ -109,8 +109,10 @@ def _from_validation(found: Sequence[Any]) -> errors.OverruleError:
     # the framework puts "body", "query" or "path" first; a body's field is named by itself
     return errors.Invalid.of(
         [
-            (tuple(place["loc"][1:]) if place["loc"][0] == "body" else tuple(place["loc"]),
-             f"{place['msg']}.")
+            (
+                tuple(place["loc"][1:]) if place["loc"][0] == "body" else tuple(place["loc"]),
+                f"{place['msg']}.",
+            )
             for place in found
         ]
     )

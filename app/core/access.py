@@ -57,7 +57,9 @@ def parse_key(text: str) -> tuple[uuid.UUID, bytes] | None:
     if len(parts) != 3 or parts[0] != KEY_PREFIX:  # noqa: PLR2004
         return None
     try:
-        return uuid.UUID(hex=parts[1]), base64.b64decode(parts[2] + "=", altchars=b"-_", validate=True)
+        return uuid.UUID(hex=parts[1]), base64.b64decode(
+            parts[2] + "=", altchars=b"-_", validate=True
+        )
     except ValueError:
         return None
 

@@ -109,9 +109,7 @@ class Gatherer:
         """The next ones, in order of arrival, up to `commit_rows_max` rows."""
         together: list[_Waiting] = []
         rows = 0
-        while self._queue and (
-            not together or rows + len(self._queue[0].rows) <= self._rows_max
-        ):
+        while self._queue and (not together or rows + len(self._queue[0].rows) <= self._rows_max):
             waiting = self._queue.popleft()
             together.append(waiting)
             rows += len(waiting.rows)
@@ -181,4 +179,6 @@ VANISHED = Unavailable("The first decision under this key was just removed; send
 
 
 def _refusal(error: Exception) -> OverruleError:
-    return Invalid(f"PostgreSQL cannot keep this prediction: {error}", loc=("body",), code="unstorable")
+    return Invalid(
+        f"PostgreSQL cannot keep this prediction: {error}", loc=("body",), code="unstorable"
+    )

@@ -25,7 +25,9 @@ async def validate(ctx: Context, project_id: uuid.UUID, data: Any) -> None:
 
 
 @retried
-async def put(ctx: Context, caller: Caller, name: str, data: Any) -> tuple[store.PolicyVersion, bool]:
+async def put(
+    ctx: Context, caller: Caller, name: str, data: Any
+) -> tuple[store.PolicyVersion, bool]:
     """Make the next version of a policy, as a draft.
 
     Returns:

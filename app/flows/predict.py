@@ -162,9 +162,7 @@ async def _answers(
             answers.append(_conflict(row.decision.request_key))
         elif result.decision_id in firsts:
             first = firsts[result.decision_id]
-            answers.append(
-                Answered(first, await _policy_of(ctx, project_id, first), first=False)
-            )
+            answers.append(Answered(first, await _policy_of(ctx, project_id, first), first=False))
         else:
             answers.append(Unavailable("The first decision is being removed; send it again."))
     return answers

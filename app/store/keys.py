@@ -64,9 +64,7 @@ async def create_project(tx: Writer, name: str) -> Project:
     """
     project_id = new_id()
     try:
-        await tx.execute(
-            insert(projects).values(id=project_id, name=name, secret=new_secret())
-        )
+        await tx.execute(insert(projects).values(id=project_id, name=name, secret=new_secret()))
     except IntegrityError as error:
         raise NameTaken(f"There is a project {name!r} already.", loc=("name",)) from error
     await tx.execute(

@@ -14,8 +14,8 @@ from typing import Any
 from sqlalchemy import (
     ARRAY,
     Double,
-    Text,
     and_,
+    case,
     cast,
     func,
     literal,
@@ -209,11 +209,9 @@ async def efforts(
         )
         .subquery()
     )
-    query: Any = (
-        select(func.sum(timed.c.seconds), func.count())
-        .join_from(timed, items, items.c.id == timed.c.item_id)
-        .where(*_items(project_id, which))
-    )
+    query: Any = select(func.sum(timed.c.seconds), func.count()).select_from(timed)
+    if which != Selection():
+        query = query.join(items, items.c.id == timed.c.item_id).where(*_items(project_id, which))
     return {
         at: Effort(seconds, n)
         async for at, seconds, n in _rows(tx, query, timed.c.submitted_at, unit)
@@ -249,7 +247,7 @@ async def compared_reviews(
 async def audited_hours(
     tx: Reader, project_id: uuid.UUID, period: Period, which: Selection
 ) -> list[AuditedHour]:
-    """What became of the audits of decisions made within the range, by hour and stratum.
+    """What became of the audits of decisions made within the range, by hour, stratum and judge.
 
     Overdue is judged by the database's clock.
     """
@@ -261,7 +259,7 @@ async def audited_hours(
     under_way = func.count().filter(
         and_(text("items.state IN ('open', 'disputed')"), items.c.due_at > _now(tx))
     )
-    answered = and_(resolved, last.c.agreed.is_not(None))
+    judge = case((and_(resolved, last.c.agreed.is_not(None)), last.c.judge))
     query: Any = (
         select(
             hour,
@@ -270,7 +268,7 @@ async def audited_hours(
             wrong,
             func.count() - right - wrong - under_way,
             under_way,
-            func.array_agg(last.c.judge.distinct(), type_=ARRAY(Text)).filter(answered),
+            judge,
         )
         .outerjoin_from(items, last, true())
         .where(
@@ -279,12 +277,12 @@ async def audited_hours(
             items.c.decided_at >= period.start,
             items.c.decided_at < period.end,
         )
-        .group_by(hour, items.c.stratum)
+        .group_by(hour, items.c.stratum, judge)
     )
     rows: Any = await tx.execute(query)
     return [
-        AuditedHour(at, stratum, yes, no, undecided, pending, frozenset(judges or ()))
-        for at, stratum, yes, no, undecided, pending, judges in rows
+        AuditedHour(at, stratum, yes, no, undecided, pending, by)
+        for at, stratum, yes, no, undecided, pending, by in rows
     ]
 
 

@@ -3,7 +3,7 @@
 import ast
 import functools
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,6 +84,12 @@ def dotted(node: ast.expr) -> str:
             return f"{dotted(value)}.{name}"
         case _:
             return "?"
+
+
+def expect_none(found: Iterable[object], remedy: str) -> None:
+    """Fail when anything was found: the whole list (pytest cuts it), and what to do about it."""
+    lines = sorted(str(one) for one in found)
+    assert not lines, "\n  ".join([f"{remedy}:", *lines])
 
 
 @functools.cache

@@ -10,7 +10,7 @@ from importlib.metadata import packages_distributions
 
 from packaging.requirements import Requirement
 
-from tests.house.source import PROJECT, Module, dotted, imports, modules, sentences
+from tests.house.source import PROJECT, Module, dotted, expect_none, imports, modules, sentences
 
 # the demo and the bench play somebody outside: they draw, measure and talk SQL as they need
 OUTSIDE = ("app.dev",)
@@ -51,7 +51,7 @@ def test_clock_and_chance_are_asked_for_in_one_file() -> None:
         if not (module.name == edge and name == "uuid.uuid4")
     ]
 
-    assert found == [], "take the time, id or draw as an argument, or from app/store/ids.py"
+    expect_none(found, "take the time, id or draw as an argument, or from app/store/ids.py")
 
 
 def test_the_database_clock_is_the_statement_s() -> None:
@@ -63,7 +63,7 @@ def test_the_database_clock_is_the_statement_s() -> None:
         if FROZEN_CLOCKS.search(text)
     ]
 
-    assert found == [], "write coalesce($n, statement_timestamp()): tests set it, replicas agree"
+    expect_none(found, "write coalesce($n, statement_timestamp()): tests set it, replicas agree")
 
 
 def test_only_the_engine_begins_and_commits() -> None:
@@ -75,9 +75,10 @@ def test_only_the_engine_begins_and_commits() -> None:
         if isinstance(node, ast.Call) and TRANSACTION.search(name := dotted(node.func))
     ]
 
-    assert found == [], (
+    expect_none(
+        found,
         "open `async with ctx.db.write() as tx` and return after it: an answer that is sent "
-        "before its commit is a promise that may be broken"
+        "before its commit is a promise that may be broken",
     )
 
 
@@ -90,7 +91,7 @@ def test_sql_stands_in_the_store() -> None:
         if SQL_WORDS.search(text)
     ]
 
-    assert found == [], "ask a domain question of a function in app/store"
+    expect_none(found, "ask a domain question of a function in app/store")
 
 
 def test_database_libraries_are_imported_by_the_store() -> None:
@@ -102,7 +103,7 @@ def test_database_libraries_are_imported_by_the_store() -> None:
         if name.partition(".")[0] in DATABASE_LIBRARIES
     ]
 
-    assert found == [], "let app/store translate: its errors are in app/core/errors.py"
+    expect_none(found, "let app/store translate: its errors are in app/core/errors.py")
 
 
 def test_only_settings_read_the_environment() -> None:
@@ -117,7 +118,7 @@ def test_only_settings_read_the_environment() -> None:
         in {"os.environ", "os.environ.get", "os.getenv"}
     ]
 
-    assert found == [], "add a field to app/settings.py, with its unit and reason"
+    expect_none(found, "add a field to app/settings.py, with its unit and reason")
 
 
 def test_what_is_imported_is_declared() -> None:
@@ -134,7 +135,7 @@ def test_what_is_imported_is_declared() -> None:
         and not (module.inside("app.dev.demo") and _declared(top, demo))
     }
 
-    assert undeclared == set(), "add it to the dependencies in pyproject.toml and run `make lock`"
+    expect_none(undeclared, "add it to the dependencies in pyproject.toml and run `make lock`")
 
 
 def _asked_for(module: Module) -> Iterator[tuple[ast.AST, str]]:

@@ -13,7 +13,7 @@ from app.api import problems
 from app.cli import settings_table
 from app.core.errors import OverruleError
 from app.settings import Settings
-from tests.house.source import PROJECT, modules, revisions, sentences, tracked_files
+from tests.house.source import PROJECT, expect_none, modules, revisions, sentences, tracked_files
 
 SETTINGS_TABLE = re.compile(r"<!-- settings -->\n(.*?)<!-- /settings -->", re.DOTALL)
 METRIC_KINDS = {"Counter", "Gauge", "Histogram", "Summary", "Info"}
@@ -36,7 +36,7 @@ def error_classes() -> list[type[OverruleError]]:
 def test_every_error_says_what_it_means(error_classes: list[type[OverruleError]]) -> None:
     silent = [error.__name__ for error in error_classes if not error.__dict__.get("__doc__")]
 
-    assert silent == [], "the docstring of an error is the fact that it states"
+    expect_none(silent, "the docstring of an error is the fact that it states")
 
 
 def test_every_error_has_a_code_of_its_own(error_classes: list[type[OverruleError]]) -> None:
@@ -45,8 +45,8 @@ def test_every_error_has_a_code_of_its_own(error_classes: list[type[OverruleErro
 
     shared = sorted({code for code in codes if codes.count(code) > 1})
 
-    assert without == [], "give it a `code`: programs tell errors apart by it"
-    assert shared == [], "two errors with one code cannot be told apart: rename one"
+    expect_none(without, "give it a `code`: programs tell errors apart by it")
+    expect_none(shared, "two errors with one code cannot be told apart: rename one")
 
 
 def test_every_error_has_a_status(error_classes: list[type[OverruleError]]) -> None:
@@ -59,8 +59,8 @@ def test_every_error_has_a_status(error_classes: list[type[OverruleError]]) -> N
         if any(issubclass(later, earlier) for earlier in families[:at])
     ]
 
-    assert unmapped == [], "derive it from a family, or add its family to STATUS in problems.py"
-    assert hidden == [], "put the narrower family first in STATUS: the first that fits decides"
+    expect_none(unmapped, "derive it from a family, or add its family to STATUS in problems.py")
+    expect_none(hidden, "put the narrower family first in STATUS: the first that fits decides")
 
 
 def test_every_metric_is_used() -> None:
@@ -84,7 +84,7 @@ def test_every_metric_is_used() -> None:
     }
 
     assert metrics
-    assert metrics - named == set(), "observe it where it happens, or take it off app/telemetry.py"
+    expect_none(metrics - named, "observe it where it happens, or take it off app/telemetry.py")
 
 
 def test_the_readme_documents_the_settings() -> None:
@@ -108,7 +108,7 @@ def test_every_variable_that_is_mentioned_is_a_setting() -> None:
         for name in set(re.findall(r"\bOVERRULE_[A-Z][A-Z_]*[A-Z]\b", path.read_text())) - known
     )
 
-    assert unknown == [], "app/settings.py has no such field: mend the name"
+    expect_none(unknown, "app/settings.py has no such field: mend the name")
 
 
 def test_migrations_are_numbered_and_follow_each_other() -> None:
@@ -134,7 +134,7 @@ def test_a_migration_changes_the_schema_or_fills_rows_but_not_both() -> None:
         and rows.search(text)
     ]
 
-    assert mixed == [], "backfill in a revision of its own: it must not hold the schema's locks"
+    expect_none(mixed, "backfill in a revision of its own: it must not hold the schema's locks")
 
 
 def test_migrations_set_their_limits() -> None:
@@ -159,7 +159,7 @@ def test_locks_hold_what_the_project_asks_for(lock: str) -> None:
         or not Requirement(line).specifier.contains(str(pin.specifier).removeprefix("=="))
     ]
 
-    assert missing == [], "run `make lock`"
+    expect_none(missing, "run `make lock`")
 
 
 def test_locks_agree_on_versions() -> None:

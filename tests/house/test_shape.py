@@ -3,7 +3,7 @@
 import ast
 import tomllib
 
-from tests.house.source import PROJECT, Module, imports, modules, sentences
+from tests.house.source import PROJECT, Module, expect_none, imports, modules, sentences
 
 FUNCTION_LINES_MAX = 70
 FILE_LINES_MAX = 400
@@ -18,8 +18,8 @@ def test_every_package_has_a_charter() -> None:
     unmarked = [str(folder.relative_to(PROJECT)) for folder in folders if folder not in packages]
     silent = [m.place(m.tree) for m in packages.values() if not ast.get_docstring(m.tree)]
 
-    assert unmarked == [], "add an __init__.py whose docstring says what belongs in the package"
-    assert silent == [], "say in the package's docstring what belongs in it and what does not"
+    expect_none(unmarked, "add an __init__.py whose docstring says what belongs in the package")
+    expect_none(silent, "say in the package's docstring what belongs in it and what does not")
 
 
 def test_files_are_short() -> None:
@@ -27,7 +27,7 @@ def test_files_are_short() -> None:
 
     long = {place: lines for place, lines in lengths.items() if lines > FILE_LINES_MAX}
 
-    assert long == {}, f"split at a seam: a file has at most {FILE_LINES_MAX} lines"
+    expect_none(long.items(), f"split at a seam: a file has at most {FILE_LINES_MAX} lines")
 
 
 def test_functions_are_short() -> None:
@@ -38,9 +38,10 @@ def test_functions_are_short() -> None:
         if isinstance(node, type_of_function) and (lines := _lines(node)) > FUNCTION_LINES_MAX
     }
 
-    assert long == {}, (
+    expect_none(
+        long.items(),
         f"take leaves out into functions of their own: at most {FUNCTION_LINES_MAX} lines, "
-        "docstring not counted"
+        "docstring not counted",
     )
 
 
@@ -56,7 +57,7 @@ def test_every_module_is_used() -> None:
         if not any(name == module.name or name.startswith(f"{module.name}.") for name in used)
     ]
 
-    assert dead == [], "delete the file, or import it where it is needed"
+    expect_none(dead, "delete the file, or import it where it is needed")
 
 
 def _lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:

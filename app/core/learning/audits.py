@@ -28,10 +28,10 @@ class CountedHour:
 
 @dataclass(frozen=True, slots=True)
 class AuditedHour:
-    """What became of the audits of one stratum and hour.
+    """What became of the audits of one stratum and hour, or of those of one judge among them.
 
     `undecided` are overdue, cancelled, or answered without a label that can be compared;
-    `under_way` are neither answered nor overdue. `judges` gave the answers.
+    `under_way` are neither answered nor overdue. `judge` is None where there was no answer.
     """
 
     hour: datetime
@@ -40,7 +40,7 @@ class AuditedHour:
     wrong: int
     undecided: int
     under_way: int
-    judges: frozenset[str]
+    judge: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def audited_share(
     reason: str | None = estimate.reason
     if reason is not None and under_way:
         reason = "audits_under_way"
-    judges = frozenset[str]().union(*(part.judges for part in complete))
+    judges = {part.judge for part in complete if part.judge is not None}
     return AuditedShare(estimate, reason, covered_until, sorted(judges))
 
 

@@ -171,13 +171,15 @@ def _mistakes(head: Head, rules: dict[int, RuleHead]) -> list[tuple[Loc, str]]:
             places.append((("rules", number, "id"), f"{rule.id!r} is taken."))
         seen.add(rule.id)
         if rule.route == "review" and rule.queue is None:
-            places.append((("rules", number, "queue"), "A rule that routes to review names a queue."))
+            places.append(
+                (("rules", number, "queue"), "A rule that routes to review names a queue.")
+            )
         if rule.route != "review" and rule.queue is not None:
-            places.append((("rules", number, "queue"), "Only a rule that routes to review has one."))
+            places.append(
+                (("rules", number, "queue"), "Only a rule that routes to review has one.")
+            )
     if head.default == "review":
-        places.append(
-            (("default",), "Write a last rule for what is reviewed; it names its queue.")
-        )
+        places.append((("default",), "Write a last rule for what is reviewed; it names its queue."))
     if head.labels is not None:
         unknown = sorted(set(head.audit.per_label) - set(head.labels))
         if unknown:

@@ -27,8 +27,8 @@ def audited(
     stratum: str = KEY,
     judge: str = "single",
 ) -> AuditedHour:
-    judges = frozenset({judge} if right or wrong else ())
-    return AuditedHour(hour, stratum, right, wrong, undecided, under_way, judges)
+    by = judge if right or wrong else None
+    return AuditedHour(hour, stratum, right, wrong, undecided, under_way, by)
 
 
 def test_strata_are_summed_over_hours_and_weighted_by_size() -> None:

@@ -21,7 +21,9 @@ class Confidence(Bound, frozen=True, forbid_unknown_fields=True):
     def check(self, labels: frozenset[str] | None) -> str | None:
         """Thresholds for labels that the policy does not have are mistakes."""
         unknown = sorted(set(self.per_label) - labels) if labels is not None else []
-        return f"per_label names labels that the policy does not have: {unknown}." if unknown else None
+        return (
+            f"per_label names labels that the policy does not have: {unknown}." if unknown else None
+        )
 
     def look(self, prediction: Prediction, signals: Signals) -> Finding:
         """Compare; at the threshold it passes."""

@@ -18,7 +18,9 @@ from app.core.routing.rules.base import ERROR, FIRED, MISSING, PASSED, Finding
 LENGTH_MAX = 1000
 OBSERVED_MAX = 200
 
-_STRING = re.compile(r"""[rRbB]{0,2}("{3}.*?"{3}|'{3}.*?'{3}|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')""", re.S)
+_STRING = re.compile(
+    r"""[rRbB]{0,2}("{3}.*?"{3}|'{3}.*?'{3}|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')""", re.S
+)
 _MACRO = re.compile(r"\.\s*(all|exists|exists_one|map|filter)\s*\(")
 _INTEGER = re.compile(r"(?<![\w.])(\d+)(?![\w.])")
 _FEATURE = re.compile(r"\bprediction\s*\.\s*(features|scores|segment)\s*\.\s*([A-Za-z_]\w*)")
