@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from app import __version__
 from app.core.access import Scope
-from app.core.errors import OverruleError
+from app.core.errors import DatabaseUnavailable, OverruleError
 from app.flows import projects
 from app.flows.context import Context
-from app.main import build
-from app.serving import database, serve
 from app.settings import Settings
-from app.store.embedded import EmbeddedPostgresError
+from app.store.embedded import EmbeddedPostgresError, database
 from app.store.engine import Database
 from app.store.migrations import migrate
 from app.telemetry import configure_logging
@@ -49,6 +49,8 @@ def main() -> None:
     """Run a command; what went wrong is said in a sentence."""
     try:
         cli()
+    except DatabaseUnavailable as error:
+        _fail(f"The database cannot be reached: {error.__cause__}.")
     except (EmbeddedPostgresError, OverruleError) as error:
         _fail(str(error))
     except OSError as error:
@@ -63,14 +65,13 @@ def serve_command(
     worker: Annotated[bool, typer.Option(help="Start a worker as a child process.")] = True,
 ) -> None:
     """Start the API, its worker and, without OVERRULE_DATABASE_URL, a PostgreSQL of its own."""
-    settings = _settings(host=host, port=port, data_dir=data_dir)
+    # the worker and the commands start in half the time without the web framework
+    from app.serving import ListenError, serve  # noqa: PLC0415
+
     try:
-        serve(settings, with_worker=worker)
-    except OSError as error:
-        _fail(
-            f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. "
-            "Choose another with --port."
-        )
+        serve(_settings(host=host, port=port, data_dir=data_dir), with_worker=worker)
+    except ListenError as error:
+        _fail(str(error))
 
 
 @cli.command("worker")
@@ -99,7 +100,7 @@ def migrate_command(data_dir: DataDir = None) -> None:
 
 
 @keys_cli.command("create")
-def create_key(
+def create_key(  # noqa: PLR0917 - the command line knows them by name
     name: Annotated[str, typer.Option(help="To tell keys apart.")],
     scope: Annotated[list[Scope], typer.Option(help="What it allows; may be given several times.")],
     project: Annotated[
@@ -183,7 +184,9 @@ def openapi_command(
     output: Annotated[Path, typer.Option(help="The file.")] = OPENAPI_FILE,
 ) -> None:
     """Write the OpenAPI document, or check that the written one is what the code says."""
-    settings = Settings()
+    from app.main import build  # noqa: PLC0415 - as above
+
+    settings = _settings()
     ctx = Context.over(Database("postgresql://localhost/none", settings), settings)
     text = json.dumps(build(ctx).openapi(), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
     if not check:
@@ -205,12 +208,12 @@ def demo_command(
     json_path: Annotated[
         Path | None, typer.Option("--json", help="Write the figures to this file.")
     ] = None,
-    data_dir: Annotated[
-        Path, typer.Option(help="Folder for the demo's own database.")
-    ] = Path(".overrule-demo"),
-    cache_dir: Annotated[
-        Path, typer.Option(help="Folder for the texts, fetched once.")
-    ] = Path(".cache/overrule-demo"),
+    data_dir: Annotated[Path, typer.Option(help="Folder for the demo's own database.")] = Path(
+        ".overrule-demo"
+    ),
+    cache_dir: Annotated[Path, typer.Option(help="Folder for the texts, fetched once.")] = Path(
+        ".cache/overrule-demo"
+    ),
 ) -> None:
     """Run the main job on real texts: predict, review, audit, and see what came out."""
     from app.dev.demo import main as demo  # noqa: PLC0415 - scikit-learn is an optional extra
@@ -249,9 +252,20 @@ def settings_table() -> str:
 
 def _settings(**given: Any) -> Settings:
     """Settings of the environment, with what was given on the command line."""
-    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    given = {name: value for name, value in given.items() if value is not None}
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        _fail("\n".join(_complaint(wrong, given) for wrong in error.errors()))
     configure_logging(settings.log_level)
     return settings
+
+
+def _complaint(wrong: ErrorDetails, given: dict[str, Any]) -> str:
+    """What is wrong with one setting; its value is not quoted, it may hold a password."""
+    name = str(wrong["loc"][0]).lower()
+    shown = f"--{name.replace('_', '-')}" if name in given else f"OVERRULE_{name.upper()}"
+    return f"{shown}: {wrong['msg']}."
 
 
 def _with_context(settings: Settings, run: Callable[[Context, str], Awaitable[T]]) -> T:

@@ -43,6 +43,7 @@ def build(context: Context) -> FastAPI:
         version=__version__,
         summary="Decides whether a model's prediction may stand or a human must see it first.",
         redoc_url=None,
+        generate_unique_id_function=openapi.operation_id,
     )
     app.state.context = context
     for router in ROUTERS:

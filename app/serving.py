@@ -15,18 +15,20 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import NoReturn, Self
 
 import uvicorn
 
 from app.core.access import PROJECT_SCOPES
+from app.core.errors import NameTaken
 from app.flows import projects
 from app.flows.context import Context
 from app.main import create
 from app.settings import Settings
 from app.store import keys
-from app.store.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from app.store.embedded import EmbeddedPostgres, database
 from app.store.engine import Database
 from app.store.migrations import migrate
 
@@ -35,37 +37,33 @@ log = logging.getLogger(__name__)
 LOOK_EVERY_S = 0.25
 WORKER_STOP_S = 15
 GRACEFUL_STOP_S = 30
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+BACKLOG = 2048
 FIRST_PROJECT = "default"
 FIRST_KEY_FILE = "first-key"
 
 
-@contextmanager
-def database(settings: Settings) -> Iterator[tuple[str, EmbeddedPostgres | None]]:
-    """The database's address, and the embedded server where that is what is used."""
-    if settings.database_url is not None:
-        yield settings.database_url, None
-        return
-    embedded = EmbeddedPostgres.start(settings.data_dir)
-    try:
-        yield embedded.url, embedded
-    finally:
-        embedded.stop()
+class ListenError(Exception):
+    """The address to listen on is taken, or not ours; the message says what to do."""
 
 
 def serve(settings: Settings, *, with_worker: bool) -> None:
     """Serve until told to stop (SIGINT, SIGTERM); what was accepted is finished first.
 
     Raises:
-        OSError: the address cannot be listened on.
+        ListenError: the address is taken or not ours.
         EmbeddedPostgresError: the embedded database does not start.
+        DatabaseUnavailable: nor can the other one be reached.
     """
     # the server re-raises the signal that ended it; as an exit it unwinds what is entered below
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: sys.exit(0))
+    for number in STOP_SIGNALS:
+        signal.signal(number, _stop)
     with _listening(settings) as listener, database(settings) as (url, embedded):
         asyncio.run(_prepare(url, settings))
         worker = _Worker(url) if with_worker else None
         with worker or nullcontext(), _looked_after(embedded, worker):
+            # whoever reads the address can connect, and waits for the server's first look
+            listener.listen(BACKLOG)
             host, port = listener.getsockname()[:2]
             address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
             print(f"API   {address}\nDocs  {address}/docs", flush=True)  # noqa: T201
@@ -79,13 +77,26 @@ def serve(settings: Settings, *, with_worker: bool) -> None:
             uvicorn.Server(config).run(sockets=[listener])
 
 
+def _stop(*_: object) -> NoReturn:
+    # said twice (an impatient Ctrl-C), it must not cut short the end of what was started
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(0)
+
+
 @contextmanager
 def _listening(settings: Settings) -> Iterator[socket.socket]:
-    """Listen first: an address that is taken should fail before anything was started."""
+    """Take the address first: one that is taken should fail before anything was started."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((settings.host, settings.port))
+        try:
+            listener.bind((settings.host, settings.port))
+        except OSError as error:
+            raise ListenError(
+                f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. "
+                "Choose another address with --host and --port."
+            ) from error
         yield listener
 
 
@@ -96,16 +107,18 @@ async def _prepare(url: str, settings: Settings) -> None:
         await migrate(settings.migrate_url or url, db)
         async with db.read() as tx:
             first_start = not await keys.any_key(tx)
-        if first_start:
-            new = await projects.create_key(
-                Context.over(db, settings),
-                "overrule serve",
-                project=FIRST_PROJECT,
-                name="first",
-                scopes=list(PROJECT_SCOPES),
-                make_project=True,
-            )
-            _show_first_key(new.text, settings.data_dir)
+        # another process that starts on this database now may be the one that makes it
+        with suppress(NameTaken):
+            if first_start:
+                new = await projects.create_key(
+                    Context.over(db, settings),
+                    "overrule serve",
+                    project=FIRST_PROJECT,
+                    name="first",
+                    scopes=list(PROJECT_SCOPES),
+                    make_project=True,
+                )
+                _show_first_key(new.text, settings.data_dir)
     finally:
         await db.close()
 
@@ -130,7 +143,7 @@ class _Worker:
         self._url = url
         self._process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> "_Worker":
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -139,6 +152,8 @@ class _Worker:
         assert process is not None, "it was started when the block was entered"
         assert process.stdin is not None, "its standard input is our pipe"
         process.stdin.close()
+        # the pipe's end is noticed by a worker that works, this also by one that is only starting
+        process.terminate()
         try:
             process.wait(WORKER_STOP_S)
         except subprocess.TimeoutExpired:
@@ -158,6 +173,8 @@ class _Worker:
         """For the thread that looks after it."""
         if self._process is not None and self._process.poll() is not None:
             log.warning("the worker ended with %s; starting it again", self._process.returncode)
+            assert self._process.stdin is not None, "it is our pipe"
+            self._process.stdin.close()
             self.start()
 
 
@@ -173,7 +190,7 @@ def _looked_after(embedded: EmbeddedPostgres | None, worker: _Worker | None) -> 
                     log.warning("the embedded PostgreSQL had died; it runs again")
                 if worker is not None:
                     worker.start_again_if_dead()
-            except (EmbeddedPostgresError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - a look that fails must not be the last one
                 log.error("cannot start again yet: %s", error)  # noqa: TRY400 - tried again soon
 
     thread = threading.Thread(target=look, name="looking-after", daemon=True)

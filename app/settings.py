@@ -1,10 +1,11 @@
 """Settings: the only reader of the environment.
 
 Each is an environment variable `OVERRULE_<NAME>`; a unit stands in the name. The README's table is
-printed from here (`overrule settings --markdown`).
+printed from here (`overrule settings`).
 """
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -28,7 +29,9 @@ class Settings(BaseSettings):
     data_dir: Path = Field(
         Path(".overrule"), description="Folder of the embedded database and of the first key."
     )
-    host: str = Field("127.0.0.1", description="Address to listen on; only this machine by default.")
+    host: str = Field(
+        "127.0.0.1", description="Address to listen on; only this machine by default."
+    )
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     pool_size: int = Field(
         10,
@@ -86,4 +89,6 @@ class Settings(BaseSettings):
     worker_tick_s: float = Field(
         0.5, gt=0, description="Seconds between two looks of the worker for due work."
     )
-    log_level: str = Field("info", description="debug, info, warning or error.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="debug, info, warning or error."
+    )

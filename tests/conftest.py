@@ -5,6 +5,7 @@ there. `committed_db` is for what needs several connections (locks, SKIP LOCKED)
 database, emptied afterwards.
 """
 
+import asyncio
 import os
 import shutil
 import tempfile
@@ -17,6 +18,8 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from sqlalchemy import make_url
 
 from app.flows.context import Context
@@ -25,8 +28,22 @@ from app.settings import Settings
 from app.store.embedded import EmbeddedPostgres
 from app.store.engine import Database
 from app.store.migrations import migrate
-
+from tests.postgres15 import installed_postgres
 from tests.scenario import Scenario
+
+# the suite says the same each time; `make test-deep` searches further
+hypothesis_settings.register_profile(
+    "suite",
+    max_examples=50,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+hypothesis_settings.register_profile(
+    "deep", hypothesis_settings.get_profile("suite"), max_examples=5000, derandomize=False
+)
+hypothesis_settings.load_profile("suite")
 
 # nothing here has to survive a crash; crash tests run a server of their own
 FAST = {
@@ -44,10 +61,19 @@ def server_url(url: str, database: str) -> str:
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """A server to make databases on: TEST_DATABASE_URL, or an embedded one for this run."""
+    """A server to make databases on.
+
+    The one at TEST_DATABASE_URL; a throwaway one from the programs in TEST_POSTGRES_BIN; or an
+    embedded one.
+    """
     given = os.environ.get("TEST_DATABASE_URL")
     if given:
         yield given
+        return
+    installed = os.environ.get("TEST_POSTGRES_BIN")
+    if installed:
+        with installed_postgres(Path(installed), FAST) as url:
+            yield url
         return
     folder = Path(tempfile.mkdtemp(prefix="overrule-tests-"))
     server = EmbeddedPostgres.start(folder, settings=FAST)
@@ -85,6 +111,8 @@ class RollingBack(Database):
     def __init__(self, url: str, settings: Settings) -> None:
         super().__init__(url, settings)
         self._one: Any = None
+        # one connection does one thing at a time; flows of a test may overlap
+        self._turn = asyncio.Lock()
 
     async def begin(self) -> None:
         self._one = await self._engine.connect()
@@ -99,15 +127,8 @@ class RollingBack(Database):
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
-        async with self._lock():
+        async with self._turn:
             yield self._one, (await self._one.get_raw_connection()).driver_connection
-
-    def _lock(self) -> Any:
-        import asyncio
-
-        if not hasattr(self, "_mutex"):
-            self._mutex = asyncio.Lock()
-        return self._mutex
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Any]:
@@ -133,11 +154,9 @@ async def committed_db(database_url: str, settings: Settings) -> AsyncIterator[D
             "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace "
             "AND relkind IN ('r', 'p') AND NOT relispartition AND relname <> 'alembic_version'"
         )
-        names = ", ".join(row["relname"] for row in tables)
         # foreign keys are off for the one transaction that empties everything
         await tx.raw.execute("SET LOCAL session_replication_role = replica")
         await tx.raw.execute(";".join(f"DELETE FROM {row['relname']}" for row in tables))
-        assert names
     await database.close()
 
 

@@ -4,10 +4,22 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from app.core.access import PROJECT_SCOPES
+import msgspec
+
+from app.core.access import PROJECT_SCOPES, Caller
+from app.core.errors import OverruleError
+from app.core.review.task import Lease
+from app.core.review.verdict import Answer, Verdict
+from app.core.routing.prediction import Prediction
+from app.flows import leases as lease_flows
+from app.flows import policies as policy_flows
 from app.flows import projects as project_flows
+from app.flows import queues as queue_flows
+from app.flows import verdicts as verdict_flows
 from app.flows.context import Context
+from app.flows.predict import Answered, predict
 from app.store.keys import find_project
+from app.store.policies import PolicyVersion
 
 
 @dataclass
@@ -18,6 +30,7 @@ class Scenario:
     project: uuid.UUID
     name: str
     key: str
+    caller: Caller
 
     @classmethod
     async def start(cls, ctx: Context, name: str | None = None) -> "Scenario":
@@ -33,7 +46,8 @@ class Scenario:
         async with ctx.db.read() as tx:
             project = await find_project(tx, name)
         assert project is not None
-        return cls(ctx, project.id, name, new.text)
+        caller = Caller(new.key.id, project.id, frozenset(PROJECT_SCOPES))
+        return cls(ctx, project.id, name, new.text, caller)
 
     def prediction(self, **changes: Any) -> dict[str, Any]:
         """A prediction as it is posted; `changes` replace or add fields."""
@@ -46,3 +60,69 @@ class Scenario:
             "subject": {"text": "great, just what I needed"},
             **changes,
         }
+
+    def posted(self, **changes: Any) -> Prediction:
+        """The same, as a flow takes it."""
+        return msgspec.convert(self.prediction(**changes), Prediction)
+
+    async def decide(self, *predictions: Prediction) -> list[Answered | OverruleError]:
+        """Decide and commit predictions, as one request."""
+        return await predict(self.ctx, self.project, list(predictions))
+
+    async def decided(self, **changes: Any) -> Answered:
+        """The decision on one prediction."""
+        (answer,) = await self.decide(self.posted(**changes))
+        assert isinstance(answer, Answered), answer
+        return answer
+
+    def document(self, *rules: dict[str, Any], **fields: Any) -> dict[str, Any]:
+        """A policy document for the model of `prediction`."""
+        return {
+            "name": "sentiment",
+            "applies_to": {"model": "sentiment"},
+            "rules": list(rules),
+            **fields,
+        }
+
+    async def queue(self, name: str, *, blind: bool = False) -> None:
+        """A queue with usual settings."""
+        await queue_flows.put_queue(
+            self.ctx,
+            self.caller,
+            name,
+            queue_flows.QueueSettings(
+                blind=blind,
+                judge="single",
+                lease_s=None,
+                lease_s_max=None,
+                extensions_max=10,
+                due_s=86400,
+                guidelines=None,
+            ),
+        )
+
+    async def policy(self, *rules: dict[str, Any], **fields: Any) -> PolicyVersion:
+        """An active policy of these rules; their queues are made where they are missing."""
+        document = self.document(*rules, **fields)
+        for queue in {rule["queue"] for rule in rules if "queue" in rule}:
+            await self.queue(queue)
+        name = document["name"]
+        version, _ = await policy_flows.put(self.ctx, self.caller, name, document)
+        return await policy_flows.activate(self.ctx, self.caller, name, version.version)
+
+    async def leased(self, queue: str = "unrouted", reviewer: str = "r-17") -> Lease:
+        """The first assignment of a queue, claimed."""
+        asked = lease_flows.Claim(reviewer, 1, None, 0, resume=False)
+        (lease,) = await lease_flows.claim(self.ctx, self.project, queue, asked)
+        return lease
+
+    async def resolved(self, label: str = "negative", **changes: Any) -> Answered:
+        """A decision that a human corrected to `label`."""
+        answered = await self.decided(**changes)
+        assert answered.decision.item is not None, "nobody was asked about this prediction"
+        lease = await self.leased(answered.decision.item.queue)
+        verdict = Verdict(Answer.CORRECT, label)
+        await verdict_flows.submit(
+            self.ctx, self.project, lease.assignment_id, lease.token, verdict
+        )
+        return answered

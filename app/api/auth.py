@@ -54,6 +54,4 @@ Reading = Annotated[Caller, Security(_Needs(Scope.READ), scopes=[Scope.READ])]
 Managing = Annotated[Caller, Security(_Needs(Scope.MANAGE), scopes=[Scope.MANAGE])]
 Administering = Annotated[Caller, Security(_Needs(Scope.ADMIN), scopes=[Scope.ADMIN])]
 # one project's figures for its readers, all projects' for an admin key
-Scraping = Annotated[
-    Caller, Security(_reads_or_administers, scopes=[Scope.READ, Scope.ADMIN])
-]
+Scraping = Annotated[Caller, Security(_reads_or_administers, scopes=[Scope.READ, Scope.ADMIN])]

@@ -2,9 +2,9 @@
 
 import uuid
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from app.core.routing.decision import Answer, Asked, Decision
 from app.core.routing.policy import Policy, TraceEntry, trace_of
@@ -26,6 +26,23 @@ class AuditOut(Struct, frozen=True, gc=False):
     probability: float | None
 
 
+class HumanAnswer(Struct, frozen=True, gc=False):
+    """What humans settled it with."""
+
+    label: Annotated[str | None, Meta(description="Null where they could not give one.")]
+    outcome: Annotated[str, Meta(description="`labeled`, `cannot_tell` or `invalid`.")]
+    judge: Annotated[str, Meta(description="Who settled it: `single`, `panel` …")]
+    agreed: Annotated[
+        bool | None, Meta(description="The model gave the same label; null where one gave none.")
+    ]
+    resolved_at: datetime
+
+    @classmethod
+    def of(cls, answer: Answer) -> "HumanAnswer":
+        """From the recorded answer."""
+        return cls(answer.label, answer.outcome, answer.judge, answer.agreed, answer.resolved_at)
+
+
 class DecisionOut(Struct, frozen=True, gc=False):
     """The immutable answer for one prediction, with the human answer once it is there."""
 
@@ -35,15 +52,27 @@ class DecisionOut(Struct, frozen=True, gc=False):
     model_version: str
     label: str | None
     confidence: float | None
-    route: Literal["accept", "review", "reject"]
-    reason: str
-    trace: list[TraceEntry]
+    route: Annotated[
+        Literal["accept", "review", "reject"],
+        Meta(
+            description="`accept`: the prediction stands; `review`: a human must decide before it "
+            "does; `reject`: it must not be used."
+        ),
+    ]
+    reason: Annotated[
+        str, Meta(description="Id of the rule that decided, or `default`, or `no-policy`.")
+    ]
+    trace: Annotated[
+        list[TraceEntry], Meta(description="All rules in order, also after the one that fired.")
+    ]
     policy: PolicyRef | None
-    monitors: list[dict[str, Any]]
+    monitors: Annotated[
+        list[dict[str, Any]], Meta(description="The states of monitors that it relied on.")
+    ]
     audit: AuditOut
-    item: Asked | None
+    item: Annotated[Asked | None, Meta(description="Null when nobody is asked.")]
     shadow: bool
-    resolution: Answer | None
+    resolution: Annotated[HumanAnswer | None, Meta(description="Null until a human settled it.")]
     decided_at: datetime
 
     @classmethod
@@ -65,7 +94,9 @@ class DecisionOut(Struct, frozen=True, gc=False):
             audit=AuditOut(decision.audited, decision.audit_probability),
             item=decision.item,
             shadow=decision.shadow,
-            resolution=decision.resolution,
+            resolution=(
+                HumanAnswer.of(decision.resolution) if decision.resolution is not None else None
+            ),
             decided_at=decision.decided_at,
         )
 

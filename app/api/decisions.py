@@ -15,7 +15,7 @@ from app.api.text import OwnId
 from app.api.wire import reply
 from app.core.errors import Invalid
 from app.flows import decisions as flow
-from app.store.decisions import Filter
+from app.store.recorded_decisions import Filter
 
 router = APIRouter(tags=["decisions"])
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.problems import problem_response
+from app.api.problems import internal_problem, problem_response
 from app.core.errors import Invalid, OverruleError, TooLarge
 from app.telemetry import REQUEST_SECONDS
 
+NDJSON_PATH = "/v1/predictions/batch"
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
@@ -33,10 +34,12 @@ class Edge:
         scope["overrule.request_id"] = request_id
         began = time.perf_counter()
         status = 500
+        started = False
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
+            nonlocal status, started
             if message["type"] == "http.response.start":
+                started = True
                 status = message["status"]
                 headers = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
                 message = {**message, "headers": headers}
@@ -48,6 +51,11 @@ class Edge:
                 await problem_response(refused, request_id)(scope, receive, send_with_id)
                 return
             await self.app(scope, self._counted(scope, receive), send_with_id)
+        except Exception:
+            # a mistake of ours: who waits gets a problem document, and the log the traceback
+            if not started:
+                await internal_problem(request_id)(scope, receive, send_with_id)
+            raise
         finally:
             # the route's template, not the path: ids must not become metric labels
             route: Any = scope.get("route")
@@ -60,7 +68,6 @@ class Edge:
             return Invalid("The address must not contain NUL characters.", loc=("path",))
         for name, value in scope["headers"]:
             if name == b"content-length" and value.isdigit() and int(value) > self.body_bytes_max:
-                # NDJSON is read line by line and has limits of its own
                 return None if _streams(scope) else self._too_large()
         return None
 
@@ -84,7 +91,8 @@ class Edge:
 
 
 def _streams(scope: Scope) -> bool:
-    return any(
+    """Whether it is NDJSON where that is read line by line, with limits of its own."""
+    return scope["path"] == NDJSON_PATH and any(
         name == b"content-type" and value.startswith(b"application/x-ndjson")
         for name, value in scope["headers"]
     )

@@ -1,18 +1,86 @@
-"""An example for every operation; a test sends each of them."""
+"""An example of every operation's body and answer; tests send the one and check the other.
 
-from typing import Any
+They tell one story: a tweet that the model is unsure about goes to the queue `triage`, and the
+reviewer r-17 corrects it. Bodies of Pydantic models have their examples beside the model.
+"""
+
+from typing import Any, NamedTuple
+
+
+class Example(NamedTuple):
+    """What is sent and what is answered; None where there is no body."""
+
+    request: Any = None
+    response: Any = None
+
+
+DECISION_ID = "01a20def-5ea9-7678-b750-478fc8459d02"
+ITEM_ID = "01a20def-5ea9-7678-b750-47903348110c"
+ASSIGNMENT_ID = "01a20def-5ea9-7678-b750-479145e1b6aa"
+KEY_ID = "01a20de0-6265-775a-95df-fec45c20988b"
+DECIDED_AT = "2026-11-24T14:22:00.873047Z"
+DUE_AT = "2026-11-24T18:22:00.873047Z"
+LEASED_AT = "2026-11-24T14:24:05.589500Z"
+EXPIRES_AT = "2026-11-24T14:39:05.589500Z"
+SETTLED_AT = "2026-11-24T14:25:12.434565Z"
 
 PREDICTION = {
     "request_key": "req-81c",
     "model": "sentiment",
     "model_version": "1",
     "label": "positive",
-    "confidence": 0.91,
-    "scores": {"positive": 0.91, "neutral": 0.06, "negative": 0.03},
+    "confidence": 0.61,
+    "scores": {"positive": 0.61, "neutral": 0.3, "negative": 0.09},
     "features": {"n_tokens": 5, "lang": "en"},
     "segment": {"source": "tweets"},
     "subject": {"text": "great, just what I needed"},
 }
+DECISION = {
+    "id": DECISION_ID,
+    "request_key": "req-81c",
+    "model": "sentiment",
+    "model_version": "1",
+    "label": "positive",
+    "confidence": 0.61,
+    "route": "review",
+    "reason": "unsure",
+    "trace": [
+        {
+            "rule": "high-risk",
+            "kind": "labels",
+            "state": "passed",
+            "observed": "positive",
+            "threshold": ["threat"],
+        },
+        {"rule": "tie", "kind": "margin", "state": "passed", "observed": 0.31, "threshold": 0.15},
+        {
+            "rule": "unsure",
+            "kind": "confidence",
+            "state": "fired",
+            "observed": 0.61,
+            "threshold": 0.85,
+        },
+    ],
+    "policy": {"name": "sentiment", "version": 1},
+    "monitors": [],
+    "audit": {"selected": False, "probability": None},
+    "item": {"id": ITEM_ID, "queue": "triage", "blocking": True},
+    "shadow": False,
+    "resolution": None,
+    "decided_at": DECIDED_AT,
+}
+SETTLED_DECISION = {
+    **DECISION,
+    "resolution": {
+        "label": "negative",
+        "outcome": "labeled",
+        "judge": "single",
+        "agreed": False,
+        "resolved_at": SETTLED_AT,
+    },
+}
+DECISION_PAGE = {"items": [SETTLED_DECISION], "next_cursor": None}
+
 POLICY = {
     "name": "sentiment",
     "applies_to": {"model": "sentiment"},
@@ -25,16 +93,244 @@ POLICY = {
     ],
     "audit": {"probability": 0.02, "queue": "audits"},
 }
-BODIES: dict[tuple[str, str], Any] = {
-    ("post", "/v1/predictions"): PREDICTION,
-    ("post", "/v1/predictions/batch"): {"predictions": [PREDICTION]},
-    ("put", "/v1/policies/{name}"): POLICY,
-    ("post", "/v1/policies/validate"): POLICY,
+POLICY_VERSION = {
+    "name": "sentiment",
+    "version": 1,
+    "state": "draft",
+    "model": "sentiment",
+    "digest": "7bf78c47aec719a7a4ca9f4c7c1840c1fc954f2fe6e35d9e3e6d284f2867c6d2",
+    "document": POLICY,
+    "created_at": "2026-11-24T14:20:00.052124Z",
+    "created_by": f"key:{KEY_ID}",
+}
+ACTIVE_VERSION = {**POLICY_VERSION, "state": "active"}
+
+QUEUE = {
+    "id": "01a20de0-6863-734b-bf84-0347bb793d1c",
+    "name": "triage",
+    "blind": False,
+    "judge": "single",
+    "lease_s": 900,
+    "lease_s_max": 3600,
+    "extensions_max": 10,
+    "due_s": 14400,
+    "guidelines": None,
+    "depth": 2,
+    "oldest_age_s": 125.25,
+    "inflow_per_h": 2,
+    "outflow_per_h": 0,
+}
+LEASE = {
+    "assignment_id": ASSIGNMENT_ID,
+    "token": 7,
+    "expires_at": EXPIRES_AT,
+    "item": {
+        "id": ITEM_ID,
+        "queue": "triage",
+        "subject": PREDICTION["subject"],
+        "labels": POLICY["labels"],
+        "guidelines": None,
+        "context_key": None,
+        "due_at": DUE_AT,
+        "blind": False,
+        "kind": "review",
+        "reason": "unsure",
+        "priority": 50,
+        "features": PREDICTION["features"],
+        "segment": PREDICTION["segment"],
+        "decision_id": DECISION_ID,
+    },
+    "prediction": {
+        "model": "sentiment",
+        "model_version": "1",
+        "label": "positive",
+        "confidence": 0.61,
+        "scores": PREDICTION["scores"],
+    },
+}
+VERDICT = {
+    "id": "01a20df2-7079-72a7-8ca3-bb493a0dca25",
+    "assignment_id": ASSIGNMENT_ID,
+    "item_id": ITEM_ID,
+    "verdict": "correct",
+    "label": "negative",
+    "submitted_at": SETTLED_AT,
+    "item_state": "resolved",
+}
+ITEM = {
+    "id": ITEM_ID,
+    "queue": "triage",
+    "kind": "review",
+    "state": "resolved",
+    "decision_id": DECISION_ID,
+    "model": "sentiment",
+    "model_version": "1",
+    "label": "positive",
+    "confidence": 0.61,
+    "scores": PREDICTION["scores"],
+    "features": PREDICTION["features"],
+    "segment": PREDICTION["segment"],
+    "route": "review",
+    "reason": "unsure",
+    "inclusion_probability": 1.0,
+    "stratum": "sentiment@1 review 1",
+    "priority": 50,
+    "blind": False,
+    "blocking": True,
+    "verdicts_needed": 1,
+    "risk": None,
+    "context_key": None,
+    "input_key": None,
+    "subject": PREDICTION["subject"],
+    "decided_at": DECIDED_AT,
+    "queued_at": DECIDED_AT,
+    "due_at": DUE_AT,
+    "settled_at": SETTLED_AT,
+    "assignments": [
+        {
+            "id": ASSIGNMENT_ID,
+            "slot": 0,
+            "state": "submitted",
+            "reviewer": "r-17",
+            "leased_at": LEASED_AT,
+            "lease_until": EXPIRES_AT,
+            "submitted_at": SETTLED_AT,
+        }
+    ],
+    "verdicts": [
+        {
+            "id": VERDICT["id"],
+            "assignment_id": ASSIGNMENT_ID,
+            "reviewer": "r-17",
+            "verdict": "correct",
+            "label": "negative",
+            "seconds_spent": 12.5,
+            "seconds_leased": 66.845065,
+            "comment": "irony",
+            "source": None,
+            "submitted_at": SETTLED_AT,
+        }
+    ],
+    "resolution": {
+        "outcome": "labeled",
+        "label": "negative",
+        "agreed": False,
+        "judge": "single",
+        "blind": False,
+        "resolved_at": SETTLED_AT,
+    },
 }
 
+RANGE = {"from": "2026-11-17T15:00:00Z", "to": "2026-11-24T15:00:00Z"}
+DECISIONS = {
+    "total": 5000,
+    "by_route": {
+        "accept": {"decisions": 4000, "share": 0.8},
+        "review": {"decisions": 1000, "share": 0.2},
+        "reject": {"decisions": 0, "share": 0.0},
+    },
+    "audited": 80,
+    "shadow": 0,
+}
+EFFORT = {"human_seconds": 11880.0, "verdicts": 990}
+TURNAROUND = {"p50_s": 420.0, "p90_s": 3100.0, "p99_s": 9800.0, "n": 980, "reason": None}
+AGREEMENT = {
+    "audits": {"value": 0.96, "low": 0.89, "high": 0.99, "n": 78, "reason": None},
+    "reviews": {"value": 0.71, "low": 0.68, "high": 0.74, "n": 902, "reason": None},
+}
+ACCEPTED_ERROR = {
+    "value": 0.04,
+    "low": 0.01,
+    "high": 0.12,
+    "accepted": 3950,
+    "audited": 78,
+    "undecided": 1,
+    "reason": None,
+    "covered_until": "2026-11-24T12:00:00Z",
+    "judges": ["single"],
+    "confidence": 0.95,
+}
+LOAD = {"queue": "triage", "depth": 2, "oldest_age_s": 125.25, "inflow": 1000, "outflow": 998}
+SUMMARY = {
+    **RANGE,
+    "decisions": DECISIONS,
+    "by_reason": [
+        {"reason": "default", "decisions": 4000, "share": 0.8},
+        {"reason": "unsure", "decisions": 1000, "share": 0.2},
+    ],
+    "queues": [LOAD],
+    "turnaround": TURNAROUND,
+    **EFFORT,
+    "agreement": AGREEMENT,
+    "accepted_error": ACCEPTED_ERROR,
+}
+POINT = {
+    "at": "2026-11-24T14:00:00Z",
+    "decisions": DECISIONS,
+    "inflow": 1080,
+    "outflow": 1078,
+    "depth": 2,
+    "turnaround": TURNAROUND,
+    **EFFORT,
+    "agreement": AGREEMENT,
+    "accepted_error": ACCEPTED_ERROR,
+}
 
-def put(key: tuple[str, str], operation: dict[str, Any]) -> None:
-    """Put the example of an operation's body into it."""
-    body = BODIES.get(key)
-    if body is not None:
-        operation["requestBody"]["content"]["application/json"]["example"] = body
+PROJECT = {
+    "id": "01a20de0-5c13-7069-957b-76e5d0c2932c",
+    "name": "contracts",
+    "created_at": "2026-11-24T14:19:00.218058Z",
+}
+KEY = {
+    "id": KEY_ID,
+    "project": "moderation",
+    "name": "serving",
+    "scopes": ["predict"],
+    "created_at": "2026-11-24T14:19:10.113289Z",
+    "expires_at": None,
+    "revoked_at": None,
+}
+KEY_TEXT = f"ovr_{KEY_ID.replace('-', '')}_…"
+
+
+def _page(*items: Any) -> Any:
+    return {"items": list(items), "next_cursor": None}
+
+
+# by operationId
+EXAMPLES: dict[str, Example] = {
+    "post_prediction": Example(PREDICTION, DECISION),
+    "post_predictions": Example(
+        {"predictions": [PREDICTION]}, {"results": [{"status": 201, "decision": DECISION}]}
+    ),
+    "get_decision": Example(response=SETTLED_DECISION),
+    "list_decisions": Example(response=DECISION_PAGE),
+    "lookup_decisions": Example(response=DECISION_PAGE),
+    "validate_policy": Example(POLICY, {"valid": True}),
+    "put_policy": Example(POLICY, POLICY_VERSION),
+    "list_policies": Example(response=_page(ACTIVE_VERSION)),
+    "get_policy": Example(response=ACTIVE_VERSION),
+    "activate_policy": Example(response=ACTIVE_VERSION),
+    "retire_policy": Example(response={**POLICY_VERSION, "state": "retired"}),
+    "put_queue": Example(response=QUEUE),
+    "get_queue": Example(response=QUEUE),
+    "list_queues": Example(response=_page(QUEUE)),
+    "claim": Example(response={"leases": [LEASE]}),
+    "extend": Example(
+        response={"assignment_id": ASSIGNMENT_ID, "token": 7, "expires_at": EXPIRES_AT}
+    ),
+    "submit_verdict": Example(response=VERDICT),
+    "get_item": Example(response=ITEM),
+    "list_items": Example(response=_page(ITEM)),
+    "summary": Example(response=SUMMARY),
+    "timeseries": Example(response={**RANGE, "bucket": "hour", "points": [POINT]}),
+    "accepted_error": Example(response={**RANGE, **ACCEPTED_ERROR}),
+    "agreement": Example(response={**RANGE, **AGREEMENT}),
+    "turnaround": Example(response={**RANGE, **TURNAROUND, **EFFORT}),
+    "create_project": Example(response=PROJECT),
+    "list_projects": Example(response=_page(PROJECT)),
+    "create_key": Example(response={**KEY, "key": KEY_TEXT}),
+    "list_keys": Example(response=_page(KEY)),
+    "live": Example(response={"status": "ok"}),
+    "ready": Example(response={"status": "ready"}),
+}

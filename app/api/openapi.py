@@ -1,30 +1,96 @@
-"""The OpenAPI document: what FastAPI sees, and what only the hot path's structs know."""
+"""The OpenAPI document: what FastAPI sees, and what only this service knows.
 
+FastAPI knows paths, parameters and Pydantic models. Added here: the msgspec structs of the hot
+path, the JSON Schema of policies, problem responses with their codes, scopes and examples.
+"""
+
+import json
+import re
 from typing import Any
 
 import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 
-from app.api import examples
+from app.api import policy_schema, refusals
 from app.api.decision_out import DecisionOut
 from app.api.decisions import DecisionPage
+from app.api.examples import EXAMPLES, Example
 from app.api.predictions import NDJSON, Batch, Results, Row
-from app.api.problems import CONTENT_TYPE, Place, Problem
+from app.api.problems import Place, Problem
+from app.core.access import Scope
 from app.core.routing.prediction import Prediction
 
 REF = "#/components/schemas/{name}"
-# operations whose bodies are decoded by msgspec: request and response types
-STRUCTS: dict[tuple[str, str], tuple[Any, Any]] = {
-    ("post", "/v1/predictions"): (Prediction, DecisionOut),
-    ("post", "/v1/predictions/batch"): (Batch, Results),
-    ("get", "/v1/decisions/{decision_id}"): (None, DecisionOut),
-    ("get", "/v1/decisions"): (None, DecisionPage),
-    ("post", "/v1/decisions/lookup"): (None, DecisionPage),
+JSON = "application/json"
+YAML = "application/yaml"
+
+DESCRIPTION = """\
+A model-serving system posts each prediction and hears in milliseconds whether it may stand.
+Labeling tools poll queues and send verdicts back. Dashboards read the metrics.
+
+Errors are RFC 9457 problem documents with a stable `code`. Lists give a `next_cursor`, null on the
+last page. Times are UTC, RFC 3339. Unknown fields are refused. Every response carries
+`X-Request-Id`, the caller's own where the request had one.
+"""
+TAGS = {
+    "predictions": "One prediction, or many: each is answered with its decision.",
+    "decisions": "What was decided and why, and the human answer once it is there.",
+    "policies": "Versioned documents of rules; one version is active per model.",
+    "review": "Queues, leases, verdicts and items: what labeling tools call.",
+    "metrics": "Shares, waiting times, agreement, and the error of what was accepted.",
+    "projects": "Projects and keys, for admin keys.",
+    "operations": "Probes and figures for whoever runs the service.",
 }
-# operations that read the key themselves, without a dependency
-KEYED = {("post", "/v1/predictions"), ("post", "/v1/predictions/batch")}
-DOCUMENTED = ("put", "/v1/policies/{name}"), ("post", "/v1/policies/validate")
+# said once for all operations that have them
+PARAMETERS = {
+    "assignment_id": "The assignment's id, as its lease gave it.",
+    "audited": "Drawn by chance to be judged afterwards, or not.",
+    "decision_id": "The decision's id.",
+    "from": "Beginning of the range, included; 7 days back unless given.",
+    "item_id": "The item's id.",
+    "key_id": "The key's id: a part of its text, between the underscores.",
+    "kind": "Why it is shown to a reviewer.",
+    "label": "The label that the model gave.",
+    "model": "The model's name.",
+    "model_version": "The version of the model.",
+    "name": "The policy's name.",
+    "number": "The version's number.",
+    "project": "The project's name.",
+    "queue": "The queue's name.",
+    "reason": "Id of the rule that decided, `default` or `no-policy`.",
+    "request_key": "Your own id of the request; other filters are not looked at.",
+    "route": "What was decided.",
+    "segment": "A segment as `key:value`.",
+    "state": "Where it is on its way to a human answer.",
+    "to": "End of the range, excluded; now unless given.",
+}
+# request and answer of operations that read and write msgspec structs
+STRUCTS: dict[str, tuple[Any, Any]] = {
+    "post_prediction": (Prediction, DecisionOut),
+    "post_predictions": (Batch, Results),
+    "get_decision": (None, DecisionOut),
+    "list_decisions": (None, DecisionPage),
+    "lookup_decisions": (None, DecisionPage),
+}
+# as `application/x-ndjson`, one a line
+LINES = {Batch: Prediction, Results: Row}
+TAKES_POLICY = {"put_policy", "validate_policy"}
+# they read the key without a dependency, which would cost as much as the decision
+PREDICTS = {"post_prediction", "post_predictions"}
+# one of two scopes is enough; FastAPI can only say that both are needed
+EITHER = {"scrape"}
+# what a second success status means, where one is possible
+ALSO = {
+    "post_prediction": ("200", "The first decision again, or a dry run."),
+    "put_policy": ("200", "The latest version, which says the same already."),
+}
+
+
+def operation_id(route: APIRoute) -> str:
+    """The name of the function: short, and it stays when a path is added."""
+    return route.name
 
 
 def install(app: FastAPI) -> None:
@@ -41,99 +107,121 @@ def install(app: FastAPI) -> None:
 def build(app: FastAPI) -> dict[str, Any]:
     """The whole document."""
     document = get_openapi(
-        title=app.title, version=app.version, summary=app.summary, routes=app.routes
+        title=app.title,
+        version=app.version,
+        summary=app.summary,
+        description=DESCRIPTION,
+        routes=app.routes,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        tags=[{"name": name, "description": text} for name, text in TAGS.items()],
     )
-    schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    types = [Prediction, DecisionOut, Batch, Results, Row, DecisionPage]
-    _, components = msgspec.json.schema_components(types, ref_template=REF)
-    schemas.update(components)
-    # rows of a batch stay undecoded until each is read for itself
-    schemas["Batch"]["properties"]["predictions"] = {
+    components = document["components"]
+    components["responses"] = {}
+    _add_schemas(components["schemas"])
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            _complete(path, operation, components)
+    return _with_plain_names(document)
+
+
+def _add_schemas(schemas: dict[str, Any]) -> None:
+    structs = [Prediction, DecisionOut, Batch, Results, Row, DecisionPage]
+    _, added = msgspec.json.schema_components(structs, ref_template=REF)
+    added |= policy_schema.components(REF)
+    for model in (Place, Problem):
+        added[model.__name__] = model.model_json_schema(
+            ref_template=REF.replace("{name}", "{model}")
+        )
+        added[model.__name__].pop("$defs", None)
+    # rows stay undecoded until each is read for itself, so the struct does not tell
+    added["Batch"]["properties"]["predictions"] = {
         "type": "array",
         "items": _ref("Prediction"),
         "maxItems": 1000,
     }
-    for model in (Place, Problem):
-        schemas[model.__name__] = model.model_json_schema(ref_template=REF.replace("{name}", "{model}"))
-        schemas[model.__name__].pop("$defs", None)
+    added["Row"]["properties"]["problem"] = {"anyOf": [_ref("Problem"), {"type": "null"}]}
+    both = sorted(added.keys() & schemas.keys())
+    assert not both, f"two things are called {both}: the later would hide the earlier"
+    schemas |= added
+    # FastAPI's own idea of a refused request
     schemas.pop("HTTPValidationError", None)
     schemas.pop("ValidationError", None)
-    document["components"].setdefault("securitySchemes", {})
-    for path, operations in document["paths"].items():
-        for method, operation in operations.items():
-            _complete(method, path, operation)
-    return document
 
 
-def _complete(method: str, path: str, operation: dict[str, Any]) -> None:
-    key = (method, path)
-    body, answer = STRUCTS.get(key, (None, None))
+def _complete(path: str, operation: dict[str, Any], components: dict[str, Any]) -> None:
+    name = operation["operationId"]
     responses = operation["responses"]
+    body, answer = STRUCTS.get(name, (None, None))
     if body is not None:
-        operation["requestBody"] = _body(body)
-    if key in DOCUMENTED:
-        operation["requestBody"] = {
-            "required": True,
-            "content": {
-                kind: {"schema": {"type": "object"}}
-                for kind in ("application/json", "application/yaml")
-            },
-        }
+        operation["requestBody"] = {"required": True, "content": _content(body)}
+    if name in TAKES_POLICY:
+        content = {kind: {"schema": _ref(policy_schema.NAME)} for kind in (JSON, YAML)}
+        operation["requestBody"] = {"required": True, "content": content}
     if answer is not None:
-        status = next(iter(responses))
-        responses[status]["content"] = {"application/json": {"schema": _ref(answer.__name__)}}
-        if answer is Results:
-            responses[status]["content"][NDJSON] = {"schema": _ref("Row")}
-    if key == ("post", "/v1/predictions"):
-        responses["200"] = {**responses["201"], "description": "The first decision, again"}
-        operation["parameters"] = [
-            {"name": "dry_run", "in": "query", "schema": {"type": "boolean", "default": False}}
-        ]
-    if key == ("put", "/v1/policies/{name}"):
-        responses["200"] = {**responses["201"], "description": "The latest version, unchanged"}
-    if key in KEYED:
-        operation["security"] = [{"key": []}]
-    _problems(path, operation)
-    examples.put(key, operation)
+        responses[next(iter(responses))]["content"] = _content(answer)
+    if name in ALSO:
+        status, meaning = ALSO[name]
+        responses[status] = {**responses["201"], "description": meaning}
+    if name == "post_prediction":
+        operation["parameters"] = [_DRY_RUN]
+    _secure(name, operation)
+    _put_examples(operation, EXAMPLES.get(name, Example()), components["schemas"])
+    refusals.document(name, path, operation, components["responses"])
+    for parameter in operation.get("parameters", ()):
+        parameter.setdefault("description", PARAMETERS.get(parameter["name"]))
+    _say(operation)
 
 
-def _problems(path: str, operation: dict[str, Any]) -> None:
-    responses = operation["responses"]
-    responses.pop("422", None)
-    statuses = ["503"]
-    if "security" in operation:
-        statuses += ["401", "403", "422"]
-    if "{" in path:
-        statuses += ["404"]
-    if "requestBody" in operation:
-        statuses += ["400", "404", "409", "413"]
-    for status in sorted(set(statuses)):
-        responses.setdefault(
-            status,
-            {
-                "description": PROBLEMS[status],
-                "content": {CONTENT_TYPE: {"schema": _ref("Problem")}},
-            },
-        )
-
-
-PROBLEMS = {
-    "400": "Not JSON",
-    "401": "No good key",
-    "403": "The key lacks the scope",
-    "404": "Not in this project",
-    "409": "Does not fit the present state; nothing was changed",
-    "413": "Past a limit of size",
-    "422": "Cannot be taken; errors[] names the fields",
-    "503": "Overloaded or without database; nothing half-done, send it again",
+_DRY_RUN = {
+    "name": "dry_run",
+    "in": "query",
+    "description": "Decide and store nothing.",
+    "schema": {"type": "boolean", "default": False},
 }
 
 
-def _body(type_: Any) -> dict[str, Any]:
-    content = {"application/json": {"schema": _ref(type_.__name__)}}
-    if type_ is Batch:
-        content[NDJSON] = {"schema": _ref("Prediction")}
-    return {"required": True, "content": content}
+def _secure(name: str, operation: dict[str, Any]) -> None:
+    if name in PREDICTS:
+        operation["security"] = [{"key": [Scope.PREDICT]}]
+    if name in EITHER:
+        (both,) = operation["security"]
+        operation["security"] = [{"key": [scope]} for scope in both["key"]]
+
+
+def _say(operation: dict[str, Any]) -> None:
+    """The docstring's first line as the summary; below it the rest, and the scope."""
+    first, _, rest = operation.get("description", "").partition("\n")
+    scopes = [scope for way in operation.get("security", ()) for scope in way["key"]]
+    asked = " or ".join(f"`{scope}`" for scope in scopes)
+    needs = f"Needs a key with the scope {asked}." if scopes else "Needs no key."
+    operation["summary"] = first.rstrip(".")
+    operation["description"] = "\n\n".join(part for part in (rest.strip(), needs) if part)
+
+
+def _put_examples(operation: dict[str, Any], example: Example, schemas: dict[str, Any]) -> None:
+    for kind, media in operation.get("requestBody", {}).get("content", {}).items():
+        if kind == NDJSON:
+            continue
+        model = schemas[media["schema"]["$ref"].rpartition("/")[2]]
+        # a Pydantic model's example stands beside the model, in its schema
+        media["example"] = model.get("example") or example.request
+    for status, response in operation["responses"].items():
+        if status.startswith("2") and JSON in response.get("content", {}):
+            response["content"][JSON]["example"] = example.response
+
+
+def _content(type_: Any) -> dict[str, Any]:
+    content = {JSON: {"schema": _ref(type_.__name__)}}
+    if type_ in LINES:
+        content[NDJSON] = {"schema": _ref(LINES[type_].__name__)}
+    return content
+
+
+def _with_plain_names(document: dict[str, Any]) -> dict[str, Any]:
+    """`Page_ItemOut_`, as a generic model is called, as `ItemPage`."""
+    text = re.sub(r"\bPage_(\w+?)Out_", r"\1Page", json.dumps(document))
+    plain: dict[str, Any] = json.loads(text)
+    return plain
 
 
 def _ref(name: str) -> dict[str, str]:

@@ -125,7 +125,7 @@ class _PlainLoader(yaml.SafeLoader):
             raise yaml.YAMLError("aliases are not allowed")
         return super().compose_node(parent, index)
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:  # noqa: ARG002
         mapping = super().construct_mapping(node, deep=True)
         if len(mapping) != len(node.value):
             raise yaml.YAMLError("a key stands twice in one mapping")
@@ -140,7 +140,7 @@ async def _document(request: Request) -> Any:
     if "yaml" not in request.headers.get("content-type", ""):
         return decode(_anything, raw)
     try:
-        # through JSON, so that what only YAML has (dates, sets, NaN) is refused in one place
+        # through JSON: a date becomes text, NaN null, and what is left must be a document anyway
         loaded = yaml.load(raw, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader with less
         return decode(_anything, msgspec.json.encode(loaded, order=None))
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:

@@ -1,21 +1,23 @@
 """Posting predictions: one, a batch, or a stream of lines."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
+import json
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.types import Receive, Scope as AsgiScope, Send
+from starlette.types import Receive, Send
+from starlette.types import Scope as AsgiScope
 
 from app.api.auth import context
 from app.api.decision_out import DecisionOut
 from app.api.problems import problem_of
-from app.api.wire import attempt, decode, encode, reply
+from app.api.wire import decode, encode, reply
 from app.core.access import Scope
-from app.core.errors import Invalid, OverruleError, TooLarge, Unavailable
+from app.core.errors import Invalid, Malformed, OverruleError, TooLarge, Unavailable
 from app.core.routing.prediction import Prediction
 from app.flows import predict as flow
 from app.flows.authenticate import authenticate
@@ -30,7 +32,7 @@ CHUNK_ROWS = 500
 
 
 class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Predictions to be decided each for itself; rows stay undecoded, so that one bad row is one."""
+    """Predictions, each decided for itself; rows stay undecoded, so that a bad one is alone."""
 
     predictions: list[msgspec.Raw]
 
@@ -83,14 +85,16 @@ async def post_predictions(request: Request) -> Response:
     caller = await authenticate(ctx, request.headers.get("authorization"), Scope.PREDICT)
     if request.headers.get("content-type", "").startswith(NDJSON):
         return _Lines(_Stream(ctx, caller.project, request))
-    batch = decode(_batch, await request.body())
-    rows_max = ctx.settings.batch_rows_max
-    if len(batch.predictions) > rows_max:
+    raws = _raws(await request.body())
+    rows_max, row_bytes_max = ctx.settings.batch_rows_max, ctx.settings.line_bytes_max
+    if len(raws) > rows_max:
         raise TooLarge(
             f"A batch has at most {rows_max} predictions; send several, or NDJSON.",
             loc=("predictions",),
         )
-    return reply(Results(await _decide_rows(ctx, caller.project, batch.predictions)), 200)
+    too_long = TooLarge(f"A prediction of a batch has at most {row_bytes_max} bytes.")
+    rows = [raw if memoryview(raw).nbytes <= row_bytes_max else too_long for raw in raws]
+    return reply(Results(await _decide_rows(ctx, caller.project, rows)), 200)
 
 
 def _dry_run(request: Request) -> bool:
@@ -100,14 +104,39 @@ def _dry_run(request: Request) -> bool:
     return value == "true"
 
 
+def _raws(body: bytes) -> Sequence[Any]:
+    """The rows of a batch, each still JSON text."""
+    try:
+        return decode(_batch, body).predictions
+    except Malformed:
+        # perhaps for a string of one row only (half of a surrogate pair), which a more lenient
+        # parser lets pass; the row itself is refused when it is read
+        try:
+            batch = msgspec.convert(json.loads(body), dict[Literal["predictions"], list[Any]])
+            return [json.dumps(row).encode() for row in batch["predictions"]]
+        except (ValueError, KeyError, RecursionError):
+            pass
+        raise
+
+
 async def _decide_rows(ctx: Context, project_id: Any, raws: list[Any]) -> list[Row]:
-    read = [raw if isinstance(raw, OverruleError) else attempt(_prediction, raw) for raw in raws]
+    read = [_read(raw) for raw in raws]
     good = [prediction for prediction in read if isinstance(prediction, Prediction)]
     answers = iter(await flow.predict(ctx, project_id, good) if good else ())
     return [
         _row(next(answers) if isinstance(prediction, Prediction) else prediction)
         for prediction in read
     ]
+
+
+def _read(raw: Any) -> Prediction | OverruleError:
+    """One row; its error takes its place instead of ending the others."""
+    if isinstance(raw, OverruleError):
+        return raw
+    try:
+        return decode(_prediction, raw)
+    except OverruleError as error:
+        return error
 
 
 def _row(result: Answered | OverruleError) -> Row:

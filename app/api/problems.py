@@ -1,5 +1,6 @@
 """Errors become RFC 9457 problem documents here and nowhere else."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,6 +47,17 @@ class Problem(BaseModel):
     instance: str | None = Field(None, description="The request's id, as in X-Request-Id.")
 
 
+class ProblemResponse(JSONResponse):
+    """A problem document as it is sent."""
+
+    media_type = CONTENT_TYPE
+
+    def render(self, content: Any) -> bytes:
+        """Encode it; a field that a client made up can hold what UTF-8 cannot: lone surrogates."""
+        text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+        return text.encode("utf-8", "replace")
+
+
 def status_of(error: errors.OverruleError) -> int:
     """The HTTP status of an error's family."""
     return next(status for family, status in STATUS if isinstance(error, family))
@@ -62,7 +74,7 @@ def problem_of(error: errors.OverruleError, instance: str | None = None) -> dict
     )
 
 
-def problem_response(error: errors.OverruleError, request_id: str | None) -> JSONResponse:
+def problem_response(error: errors.OverruleError, request_id: str | None) -> ProblemResponse:
     """The whole response to a refused request."""
     status = status_of(error)
     headers = {}
@@ -70,9 +82,13 @@ def problem_response(error: errors.OverruleError, request_id: str | None) -> JSO
         headers["Retry-After"] = str(RETRY_AFTER_S)
     if status == 401:  # noqa: PLR2004
         headers["WWW-Authenticate"] = "Bearer"
-    return JSONResponse(
-        problem_of(error, request_id), status, headers=headers, media_type=CONTENT_TYPE
-    )
+    return ProblemResponse(problem_of(error, request_id), status, headers=headers)
+
+
+def internal_problem(request_id: str | None) -> ProblemResponse:
+    """The response to a request on which the service itself failed."""
+    detail = "The service failed on this request; its log says where."
+    return ProblemResponse(_problem(500, "internal", detail, [], request_id), 500)
 
 
 def install(app: FastAPI) -> None:
@@ -88,13 +104,18 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def framework(request: Request, error: HTTPException) -> JSONResponse:
+        if isinstance(error.__cause__, errors.OverruleError):
+            # refused while the framework read the body
+            return problem_response(error.__cause__, request_id_of(request))
+        if error.status_code == 400:  # noqa: PLR2004
+            unread = errors.Malformed("The body cannot be read as JSON.", loc=("body",))
+            return problem_response(unread, request_id_of(request))
         title = str(error.detail)
         code = title.lower().replace(" ", "_")
-        return JSONResponse(
+        return ProblemResponse(
             _problem(error.status_code, code, title + ".", [], request_id_of(request)),
             error.status_code,
             headers=dict(error.headers or {}),
-            media_type=CONTENT_TYPE,
         )
 
 
@@ -107,15 +128,11 @@ def _from_validation(found: Sequence[Any]) -> errors.OverruleError:
     if any(place["type"] == "json_invalid" for place in found):
         return errors.Malformed("The body is not valid JSON.", loc=("body",))
     # the framework puts "body", "query" or "path" first; a body's field is named by itself
-    return errors.Invalid.of(
-        [
-            (
-                tuple(place["loc"][1:]) if place["loc"][0] == "body" else tuple(place["loc"]),
-                f"{place['msg']}.",
-            )
-            for place in found
-        ]
-    )
+    return errors.Invalid.of([(_loc(place["loc"]), f"{place['msg']}.") for place in found])
+
+
+def _loc(loc: errors.Loc) -> errors.Loc:
+    return loc[1:] if loc[0] == "body" and len(loc) > 1 else loc
 
 
 def _problem(

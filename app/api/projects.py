@@ -20,7 +20,7 @@ router = APIRouter(tags=["projects"])
 class ProjectIn(BaseModel):
     """A new project."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"name": "moderation"}})
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"name": "contracts"}})
 
     name: Name
 
@@ -93,7 +93,10 @@ async def create_project(ctx: Ctx, caller: Administering, body: ProjectIn) -> Pr
 
 @router.get("/v1/projects")
 async def list_projects(
-    ctx: Ctx, caller: Administering, limit: Limit = PAGE_ROWS, cursor: Cursor = None
+    ctx: Ctx,
+    caller: Administering,  # noqa: ARG001 - asked for is checked
+    limit: Limit = PAGE_ROWS,
+    cursor: Cursor = None,
 ) -> Page[ProjectOut]:
     """List all projects."""
     rows = await flows.list_projects(ctx, after(cursor), limit)
@@ -120,7 +123,7 @@ async def create_key(ctx: Ctx, caller: Administering, body: KeyIn) -> NewKeyOut:
 @router.get("/v1/keys")
 async def list_keys(
     ctx: Ctx,
-    caller: Administering,
+    caller: Administering,  # noqa: ARG001 - asked for is checked
     project: Annotated[str | None, Query(max_length=128)] = None,
     limit: Limit = PAGE_ROWS,
     cursor: Cursor = None,

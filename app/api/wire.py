@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 from starlette.responses import Response
 
-from app.core.errors import Invalid, Malformed, OverruleError
+from app.core.errors import Invalid, Malformed
 from app.core.routing.document import place_of
 
 T = TypeVar("T")
@@ -58,11 +58,3 @@ def _refuse_nul(value: Any, loc: tuple[str | int, ...]) -> None:
     elif isinstance(value, list):
         for place, child in enumerate(value):
             _refuse_nul(child, (*loc, place))
-
-
-def attempt(decoder: "msgspec.json.Decoder[T]", raw: Any) -> "T | OverruleError":
-    """Decode one row of several: its error takes its place instead of ending the others."""
-    try:
-        return decode(decoder, raw)
-    except OverruleError as error:
-        return error

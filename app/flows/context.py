@@ -24,7 +24,9 @@ class Context:
     @classmethod
     def over(cls, db: Database, settings: Settings) -> "Context":
         """The context of a process that uses this database."""
-        return cls(settings, db, Views(db, settings.cache_s), Gatherer(db, settings), QueueWatch(db))
+        return cls(
+            settings, db, Views(db, settings.cache_s), Gatherer(db, settings), QueueWatch(db)
+        )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -8,7 +8,8 @@ from app.core.errors import NotFound
 from app.core.routing.decision import Decision
 from app.flows.context import Context
 from app.flows.predict import Answered
-from app.store import decisions as store
+from app.store import recorded_decisions as store
+from app.store.decisions import kept_keys
 
 # how often a waiting reader looks again; it holds no connection in between
 LOOK_AGAIN_S = 0.25
@@ -43,7 +44,7 @@ async def lookup(
 ) -> list[Answered]:
     """Many decisions by their ids or request keys; what is not there is left out."""
     async with ctx.db.read() as tx:
-        kept = await store.kept_keys(tx, [(project_id, key) for key in request_keys])
+        kept = await kept_keys(tx, [(project_id, key) for key in request_keys])
         wanted = [*ids, *(entry.decision_id for entry in kept.values())]
         found = await store.decisions_by_id(tx, project_id, wanted)
     return [await _answered(ctx, project_id, decision) for decision in found.values()]

@@ -18,6 +18,8 @@ import uuid
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import islice
+from typing import cast
 
 import asyncpg
 from msgspec import Struct
@@ -38,6 +40,18 @@ from app.telemetry import COMMIT_ROWS, COMMIT_SECONDS, COMMITS_SPLIT, WAITING_RO
 
 # what became of a row: it is new, or its request key already stood for something, or it failed
 Result = bool | Kept | OverruleError
+
+
+# what speaks against a row and not against the database; the last three are the driver's, for a
+# value that it cannot encode
+ROW_REFUSED = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+    ValueError,
+    OverflowError,
+    TypeError,
+)
 
 
 class _Waiting(Struct):
@@ -61,7 +75,7 @@ class Gatherer:
         """Commit rows; they may travel with those of others.
 
         Args:
-            rows: at most `commit_rows_max`, each (project, request key) once.
+            rows: at most `commit_rows_max`; of those with the same request key the first counts.
 
         Returns:
             Per row: True when it is new, what was kept under its request key, or why it was
@@ -77,9 +91,7 @@ class Gatherer:
         self._waiting_rows += len(rows)
         WAITING_ROWS.set(self._waiting_rows)
         if len(self._lanes) < self._lanes_max:
-            lane = asyncio.create_task(self._work())
-            self._lanes.add(lane)
-            lane.add_done_callback(self._lanes.discard)
+            self._lanes.add(asyncio.create_task(self._work()))
         # shielded: a client that hangs up takes its handler away, not its row
         return await asyncio.shield(waiting.done)
 
@@ -94,16 +106,22 @@ class Gatherer:
         """Commit whatever waits, until nothing does."""
         while self._queue:
             together = self._take()
-            began = time.perf_counter()
-            rows = [row for waiting in together for row in waiting.rows]
-            results = await self._commit_or_split(rows)
-            COMMIT_SECONDS.observe(time.perf_counter() - began)
-            COMMIT_ROWS.observe(len(rows))
-            at = 0
-            for waiting in together:
-                if not waiting.done.done():
-                    waiting.done.set_result(results[at : at + len(waiting.rows)])
-                at += len(waiting.rows)
+            try:
+                await self._commit_together(together)
+            except Exception as error:  # noqa: BLE001 - a mistake of ours ends with its callers
+                for waiting in together:
+                    waiting.done.set_exception(error)
+        # before this task gives way to another: who arrives from now on needs a lane of its own
+        self._lanes.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    async def _commit_together(self, together: list[_Waiting]) -> None:
+        began = time.perf_counter()
+        rows = [row for waiting in together for row in waiting.rows]
+        results = iter(await self._commit_or_split(rows))
+        COMMIT_SECONDS.observe(time.perf_counter() - began)
+        COMMIT_ROWS.observe(len(rows))
+        for waiting in together:
+            waiting.done.set_result(list(islice(results, len(waiting.rows))))
 
     def _take(self) -> list[_Waiting]:
         """The next ones, in order of arrival, up to `commit_rows_max` rows."""
@@ -124,8 +142,7 @@ class Gatherer:
             return [error] * len(rows)
         except RETRIED:
             return [Unavailable("The database is too busy; send it again.")] * len(rows)
-        except (asyncpg.PostgresError, ValueError, OverflowError, TypeError) as error:
-            # TypeError and ValueError are what the driver raises for a value it cannot encode
+        except ROW_REFUSED as error:
             if len(rows) == 1:
                 return [_refusal(error)]
             COMMITS_SPLIT.inc()

@@ -1,5 +1,10 @@
-"""What the service measures: each answer from one snapshot, so that its figures fit together."""
+"""What the service measures: each answer from one snapshot, so that its figures fit together.
 
+Estimates are computed in a thread: the first one imports scipy, a long series takes a while, and
+predictions share this process.
+"""
+
+import asyncio
 import uuid
 from collections import defaultdict
 from collections.abc import Mapping
@@ -22,7 +27,7 @@ from app.store import keys as key_store
 from app.store import metrics as store
 from app.store.counts import Counted, Selection
 from app.store.engine import Reader
-from app.store.metrics import Compared, Effort, QueueLoad, Turnaround
+from app.store.metrics import Compared, Effort, ItemFlow, QueueLoad, Turnaround
 from app.store.partitions import partitions_until
 
 ACCEPT = "accept"
@@ -33,6 +38,7 @@ PROJECTS_MAX = 1000
 
 NO_TURNAROUND = Turnaround(None, None, None, 0)
 NO_EFFORT = Effort(0.0, 0)
+NO_FLOW = ItemFlow(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,9 @@ class Decisions:
     def audited(self) -> int:
         """How many were drawn for an audit."""
         return sum(counted.audited for counted in self.by_route.values())
+
+
+NO_DECISIONS = Decisions({}, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,31 +157,16 @@ async def timeseries(
         period = period_of(start, end, now, unit)
         buckets = period.buckets(unit)
         scope = (tx, project_id, period, which)
-        decisions = await _decisions_by_bucket(*scope, unit)
-        depth, flows = await store.item_flows(*scope, unit)
-        turnaround = await store.turnarounds(*scope, unit)
-        effort = await store.efforts(*scope, unit)
-        reviews = await store.compared_reviews(*scope, unit)
-        audits = (await _load_audits(*scope, now)).by_bucket(buckets, unit)
-    points = []
-    nothing = store.ItemFlow(0, 0)
-    for at in buckets:
-        flow = flows.get(at, nothing)
-        depth += flow.inflow - flow.outflow
-        points.append(
-            Point(
-                at=at,
-                decisions=None if which.queue else decisions.get(at, Decisions({}, 0)),
-                inflow=flow.inflow,
-                outflow=flow.outflow,
-                depth=depth,
-                turnaround=turnaround.get(at, NO_TURNAROUND),
-                effort=effort.get(at, NO_EFFORT),
-                agreement=_agreement(audits[at], reviews.get(at)),
-                accepted_error=audits[at].accepted_error(),
-            )
+        measured = _Measured(
+            unit=unit,
+            decisions=None if which.queue else await _decisions_by_bucket(*scope, unit),
+            items=await store.item_flows(*scope, unit),
+            turnarounds=await store.turnarounds(*scope, unit),
+            efforts=await store.efforts(*scope, unit),
+            reviews=await store.compared_reviews(*scope, unit),
+            audits=await _load_audits(*scope, now),
         )
-    return Series(period, unit, points)
+    return Series(period, unit, await asyncio.to_thread(measured.points, buckets))
 
 
 async def accepted_error_of(
@@ -192,7 +186,7 @@ async def accepted_error_of(
         now = await store.present(tx)
         period = period_of(start, end, now)
         audits = await _load_audits(tx, project_id, period, which, now)
-    return period, audits.accepted_error()
+    return period, await asyncio.to_thread(audits.accepted_error)
 
 
 async def agreement(
@@ -213,7 +207,7 @@ async def agreement(
         period = period_of(start, end, now)
         audits = await _load_audits(tx, project_id, period, which, now)
         reviews = await store.compared_reviews(tx, project_id, period, which)
-    return period, _agreement(audits, reviews.get(None))
+    return period, await asyncio.to_thread(_agreement, audits, reviews.get(None))
 
 
 async def turnaround(
@@ -293,6 +287,43 @@ class _Audits:
         return parts
 
 
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """What was read for a series; each by the beginning of its bucket."""
+
+    unit: Unit
+    decisions: Mapping[datetime | None, Decisions] | None
+    items: tuple[int, Mapping[datetime, ItemFlow]]
+    turnarounds: Mapping[datetime | None, Turnaround]
+    efforts: Mapping[datetime | None, Effort]
+    reviews: Mapping[datetime | None, Compared]
+    audits: _Audits
+
+    def points(self, buckets: list[datetime]) -> list[Point]:
+        audits = self.audits.by_bucket(buckets, self.unit)
+        depth, flows = self.items
+        points = []
+        for at in buckets:
+            flow = flows.get(at, NO_FLOW)
+            depth += flow.inflow - flow.outflow
+            points.append(self._point(at, flow, depth, audits[at]))
+        return points
+
+    def _point(self, at: datetime, flow: ItemFlow, depth: int, audits: _Audits) -> Point:
+        decisions = None if self.decisions is None else self.decisions.get(at, NO_DECISIONS)
+        return Point(
+            at=at,
+            decisions=decisions,
+            inflow=flow.inflow,
+            outflow=flow.outflow,
+            depth=depth,
+            turnaround=self.turnarounds.get(at, NO_TURNAROUND),
+            effort=self.efforts.get(at, NO_EFFORT),
+            agreement=_agreement(audits, self.reviews.get(at)),
+            accepted_error=audits.accepted_error(),
+        )
+
+
 async def _summary(
     tx: Reader,
     project_id: uuid.UUID,
@@ -306,7 +337,7 @@ async def _summary(
     scope = (tx, project_id, period, which)
     decisions = by_reason = None
     if which.queue is None:
-        decisions = (await _decisions_by_bucket(*scope)).get(None, Decisions({}, 0))
+        decisions = (await _decisions_by_bucket(*scope)).get(None, NO_DECISIONS)
         reasons = await count_store.decisions_by(*scope, ("reason",), rows_max=REASONS_MAX)
         by_reason = {reason: counted for (reason,), counted in reasons.items()}
     audits = await _load_audits(*scope, now)
@@ -318,8 +349,8 @@ async def _summary(
         queues=await store.queue_loads(*scope),
         turnaround=(await store.turnarounds(*scope)).get(None, NO_TURNAROUND),
         effort=(await store.efforts(*scope)).get(None, NO_EFFORT),
-        agreement=_agreement(audits, reviews.get(None)),
-        accepted_error=audits.accepted_error(),
+        agreement=await asyncio.to_thread(_agreement, audits, reviews.get(None)),
+        accepted_error=await asyncio.to_thread(audits.accepted_error),
     )
 
 

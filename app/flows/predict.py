@@ -14,9 +14,10 @@ from app.core.routing.policy import Policy
 from app.core.routing.prediction import Prediction, digest_of, signals_of
 from app.flows.context import Context
 from app.flows.gather import Result
-from app.store.decisions import Kept, NewDecision, decisions_by_id
+from app.store.decisions import Kept, NewDecision
 from app.store.ids import new_id, utc_now
 from app.store.policies import RoutingView
+from app.store.recorded_decisions import decisions_by_id
 
 
 class Answered(Struct, frozen=True, gc=False):

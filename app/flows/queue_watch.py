@@ -52,10 +52,6 @@ class QueueWatch:
         woken.result()
         return True
 
-    def tickers(self) -> int:
-        """Queues that are being looked at."""
-        return len(self._queues)
-
     async def _tick(self, key: tuple[uuid.UUID, uuid.UUID], watched: _Watched) -> None:
         try:
             while watched.waiting:

@@ -19,7 +19,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import BigInteger, Boolean, DateTime, String, Text, cast, func, select, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    DateTime,
+    String,
+    Text,
+    Uuid,
+    bindparam,
+    cast,
+    func,
+    select,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app.core.learning.period import Period, Unit
@@ -149,6 +161,11 @@ _COUNTED = (
     WHERE project_id = :project
       AND (e ->> 0)::timestamptz >= :start AND (e ->> 0)::timestamptz < :end
     """)
+    .bindparams(
+        bindparam("project", type_=Uuid),
+        bindparam("start", type_=DateTime(timezone=True)),
+        bindparam("end", type_=DateTime(timezone=True)),
+    )
     .columns(
         hour=DateTime(timezone=True),
         model=Text,

@@ -1,7 +1,6 @@
-"""Decisions: the hot insert, and reading them back."""
+"""Decisions: the hot insert. `recorded_decisions.py` reads them back."""
 
 import uuid
-from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -10,13 +9,10 @@ from msgspec import Struct
 
 from app.core.review.queue import Queue, rank
 from app.core.routing.counts import CountKey, count
-from app.core.routing.decision import Answer, Asked, Decision, Outcome
+from app.core.routing.decision import Decision, Outcome
 from app.core.routing.prediction import Prediction, float32_bytes
 from app.store.engine import Reader, Writer
-from app.store.ids import lowest_id_at, new_id, utc_now
-
-# a page that has looked at this many rows ends, however few of them matched
-SCANNED_MAX = 10_000
+from app.store.ids import new_id
 
 
 class NewDecision(Struct, frozen=True, gc=False):
@@ -85,7 +81,8 @@ async def insert_decisions(tx: Writer, rows: list[NewDecision]) -> set[uuid.UUID
 
 def is_missing_partition(error: asyncpg.PostgresError) -> bool:
     """Whether an insert found no partition for the week of its ids."""
-    return isinstance(error, asyncpg.CheckViolationError) and "no partition" in str(error)
+    # the same code as for a violated CHECK, which has a name; the message is in any language
+    return isinstance(error, asyncpg.CheckViolationError) and error.constraint_name is None
 
 
 async def kept_keys(
@@ -105,84 +102,6 @@ async def kept_keys(
         (row["project_id"], row["request_key"]): Kept(row["decision_id"], row["digest"])
         for row in rows
     }
-
-
-async def decisions_by_id(
-    tx: Reader, project_id: uuid.UUID, ids: list[uuid.UUID]
-) -> dict[uuid.UUID, Decision]:
-    """Decisions with their items and resolutions."""
-    rows = await tx.raw.fetch(
-        f"{_SELECT} WHERE d.project_id = $1 AND d.id = ANY ($2::uuid[])", project_id, ids
-    )
-    return {row["id"]: _decision(row) for row in rows}
-
-
-class Filter(Struct, frozen=True):
-    """Which decisions a list shows; None does not filter."""
-
-    model: str | None = None
-    model_version: str | None = None
-    route: str | None = None
-    reason: str | None = None
-    label: str | None = None
-    audited: bool | None = None
-    segment: dict[str, str] | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-
-
-async def list_decisions(
-    tx: Reader, project_id: uuid.UUID, wanted: Filter, after: uuid.UUID | None, limit: int
-) -> tuple[list[Decision], uuid.UUID | None]:
-    """Decisions in the order of their ids (that is, of time).
-
-    Looks at no more than `SCANNED_MAX` rows, so a filter that matches little costs the same as
-    one that matches much: the page is then short and its cursor goes on.
-
-    Returns:
-        The page, and the id to go on after; None at the end.
-    """
-    low = after or lowest_id_at(wanted.since or _week_ago(tx))
-    high = lowest_id_at(wanted.until) if wanted.until else uuid.UUID(int=2**128 - 1)
-    rows = await tx.raw.fetch(
-        f"""
-        WITH looked_at AS MATERIALIZED (
-          SELECT id, model, model_version, route, reason, label, audited, segment
-          FROM decisions WHERE project_id = $1 AND id > $2 AND id < $3
-          ORDER BY id LIMIT {SCANNED_MAX}
-        ), matching AS MATERIALIZED (
-          SELECT id FROM looked_at
-          WHERE ($4::text IS NULL OR model = $4) AND ($5::text IS NULL OR model_version = $5)
-            AND ($6::text IS NULL OR route = $6) AND ($7::text IS NULL OR reason = $7)
-            AND ($8::text IS NULL OR label = $8) AND ($9::bool IS NULL OR audited = $9)
-            AND ($10::text IS NULL OR segment @> $10::text::jsonb)
-          ORDER BY id LIMIT $11
-        )
-        SELECT (SELECT count(*) FROM looked_at) AS scanned,
-          (SELECT id FROM looked_at ORDER BY id DESC LIMIT 1) AS last_scanned,
-          found.* FROM (SELECT 1) AS one
-        LEFT JOIN ({_SELECT} WHERE d.project_id = $1 AND d.id IN (SELECT id FROM matching))
-          AS found ON true
-        ORDER BY found.id
-        """,
-        project_id,
-        low,
-        high,
-        wanted.model,
-        wanted.model_version,
-        wanted.route,
-        wanted.reason,
-        wanted.label,
-        wanted.audited,
-        _json(wanted.segment) if wanted.segment else None,
-        limit,
-    )
-    found = [_decision(row) for row in rows if row["id"] is not None]
-    if len(found) == limit:
-        return found, found[-1].id
-    if rows[0]["scanned"] == SCANNED_MAX:
-        return found, rows[0]["last_scanned"]
-    return found, None
 
 
 _INSERT_KEYS = """
@@ -370,52 +289,6 @@ def _item_columns(row: NewDecision) -> tuple[Any, ...]:
         row.assignment_id,
         rank(outcome.priority, queued_at_ms),
     )
-
-
-_SELECT = """
-    SELECT d.id, d.request_key, d.model, d.model_version, d.label, d.confidence, d.route, d.reason,
-      d.trace, d.policy_id, d.audited, d.audit_probability, d.shadow, d.decided_at,
-      i.id AS item_id, q.name AS queue, i.blocking,
-      r.outcome, r.label AS human_label, r.judge, r.agreed, r.resolved_at
-    FROM decisions d
-    LEFT JOIN items i ON i.project_id = d.project_id AND i.id = d.item_id
-    LEFT JOIN queues q ON q.project_id = i.project_id AND q.id = i.queue_id
-    LEFT JOIN LATERAL (
-      SELECT outcome, label, judge, agreed, resolved_at FROM resolutions
-      WHERE project_id = i.project_id AND item_id = i.id ORDER BY revision DESC LIMIT 1
-    ) r ON i.state = 'resolved'
-"""
-
-
-def _decision(row: Any) -> Decision:
-    states, observed = msgspec.json.decode(row["trace"])
-    return Decision(
-        id=row["id"],
-        request_key=row["request_key"],
-        model=row["model"],
-        model_version=row["model_version"],
-        label=row["label"],
-        confidence=row["confidence"],
-        route=row["route"],
-        reason=row["reason"],
-        states=states,
-        observed=observed,
-        policy_id=row["policy_id"],
-        audited=row["audited"],
-        audit_probability=row["audit_probability"],
-        shadow=row["shadow"],
-        item=Asked(row["item_id"], row["queue"], row["blocking"]) if row["item_id"] else None,
-        resolution=Answer(
-            row["human_label"], row["outcome"], row["judge"], row["agreed"], row["resolved_at"]
-        )
-        if row["judge"]
-        else None,
-        decided_at=row["decided_at"],
-    )
-
-
-def _week_ago(tx: Reader) -> datetime:
-    return (tx.now or utc_now()) - timedelta(days=7)
 
 
 def _json(value: Any) -> str:

@@ -54,7 +54,9 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator, Mapping
 
-__all__ = ["EmbeddedPostgres", "EmbeddedPostgresError"]
+    from app.settings import Settings
+
+__all__ = ["EmbeddedPostgres", "EmbeddedPostgresError", "database"]
 
 DATABASE = "overrule"
 SOCKET_PATH_BYTES_MAX = 103  # macOS allows 103 and Linux 107, without the final NUL
@@ -225,6 +227,19 @@ class EmbeddedPostgres:
         # At each start, since a process may be killed between starting a new server and this.
         arguments = [*_PSQL, f"--host={socket_dir}"]
         return run_program("psql", arguments, account_for(self._pgdata), stdin=_CREATE_DATABASE)
+
+
+@contextmanager
+def database(settings: Settings) -> Iterator[tuple[str, EmbeddedPostgres | None]]:
+    """The database's address, and the embedded server where that is what is used."""
+    if settings.database_url is not None:
+        yield settings.database_url, None
+        return
+    embedded = EmbeddedPostgres.start(settings.data_dir)
+    try:
+        yield embedded.url, embedded
+    finally:
+        embedded.stop()
 
 
 _INITDB = (

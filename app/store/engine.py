@@ -9,8 +9,8 @@ Nothing here depends on the state of a session, so a pooler in transaction mode 
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ParamSpec, TypeVar
@@ -18,28 +18,33 @@ from typing import Any, ParamSpec, TypeVar
 import asyncpg
 import msgspec
 import sqlalchemy.exc
-from sqlalchemy import CursorResult, Executable, make_url
+from sqlalchemy import URL, CursorResult, Executable, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from app.core.errors import DatabaseUnavailable
+from app.core.errors import DatabaseUnavailable, Invalid
 from app.settings import Settings
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# the server went away, is starting, is stopping, or turned read-only under us (a failover)
+# the server went away, cannot go on now, or turned read-only under us (a failover)
 LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
+    # "cannot switch to state": what a connection that dies within a statement says of itself
+    asyncpg.InternalClientError,
     asyncpg.ReadOnlySQLTransactionError,
+    # stopping, starting, a statement that took too long (57…); out of disk, memory or slots (53…);
+    # an error of its disk (58…)
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,
+    # it lets us in no more, or the database is gone
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    EOFError,
     OSError,
     TimeoutError,
-    sqlalchemy.exc.InterfaceError,
-    sqlalchemy.exc.OperationalError,
     sqlalchemy.exc.TimeoutError,
 )
 RETRIED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
@@ -61,8 +66,14 @@ class Reader:
     async def execute(
         self, statement: Executable, rows: Sequence[Mapping[str, Any]] | None = None
     ) -> CursorResult[Any]:
-        """Run one SQLAlchemy Core statement, once for each of `rows` where they are given."""
-        return await self.conn.execute(statement, rows)
+        """Run one SQLAlchemy Core statement, once for each of `rows` where they are given.
+
+        Its errors are the driver's, as those of hand-written statements.
+        """
+        try:
+            return await self.conn.execute(statement, rows)
+        except sqlalchemy.exc.DBAPIError as error:
+            raise _driver_error(error) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +98,17 @@ class Database:
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Reader]:
         """Several reads of one and the same moment."""
-        async with self._connection() as (conn, raw):
-            async with raw.transaction(isolation="repeatable_read", readonly=True):
-                yield Reader(conn, raw, self.now)
+        async with (
+            self._connection() as (conn, raw),
+            raw.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            yield Reader(conn, raw, self.now)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[Writer]:
         """A transaction; it is on disk when the block has ended without an error."""
-        async with self._connection() as (conn, raw):
-            async with raw.transaction():
-                yield Writer(conn, raw, self.now)
+        async with self._connection() as (conn, raw), raw.transaction():
+            yield Writer(conn, raw, self.now)
 
     async def close(self) -> None:
         """Give all connections back to the server."""
@@ -109,27 +121,68 @@ class Database:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[tuple[AsyncConnection, Any]]:
-        try:
+        with lost_is_unavailable():
             async with self._engine.connect() as conn:
                 raw = await _live_driver_connection(conn)
                 try:
                     yield conn, raw
-                except BaseException:
+                except BaseException as error:
                     # also on cancellation: a connection left inside a statement or a
                     # transaction must not serve somebody else
-                    if raw.is_closed() or raw.is_in_transaction():
+                    if _is_lost(error) or raw.is_closed() or raw.is_in_transaction():
+                        # without a farewell, which may fail like the rest
+                        raw.terminate()
                         await conn.invalidate()
                     raise
-        except LOST as error:
-            # asyncpg's own complaint about an argument is an InterfaceError as well
-            if isinstance(error, ValueError):
-                raise
-            raise DatabaseUnavailable("The database cannot be reached; send it again.") from error
+
+
+@contextmanager
+def lost_is_unavailable() -> Iterator[None]:
+    """Tell a lost database from everything else that goes wrong.
+
+    Raises:
+        DatabaseUnavailable: with what the driver said as its cause.
+    """
+    try:
+        yield
+    except Exception as error:
+        cause = _driver_error(error)
+        if _is_lost(cause):
+            raise DatabaseUnavailable("The database cannot be reached; send it again.") from cause
+        raise
+
+
+def driver_url(url: str) -> URL:
+    """The database's address as SQLAlchemy takes it.
+
+    Raises:
+        Invalid: it is no address.
+    """
+    try:
+        return make_url(url).set(drivername="postgresql+asyncpg")
+    except (sqlalchemy.exc.ArgumentError, ValueError):
+        # not quoted: it may hold a password
+        raise Invalid(
+            "The database's address does not read like postgresql://user:password@host:5432/name. "
+            "Mend OVERRULE_DATABASE_URL or OVERRULE_MIGRATE_URL."
+        ) from None
+
+
+def _is_lost(error: BaseException) -> bool:
+    # asyncpg's own complaint about an argument is an InterfaceError as well
+    return isinstance(error, LOST) and not isinstance(error, ValueError)
+
+
+def _driver_error(error: BaseException) -> BaseException:
+    """What asyncpg raised, where SQLAlchemy has wrapped its own errors around it."""
+    if isinstance(error, sqlalchemy.exc.DBAPIError) and error.orig is not None:
+        return error.orig.__cause__ or error.orig
+    return error
 
 
 def _engine(url: str, settings: Settings) -> AsyncEngine:
     return create_async_engine(
-        make_url(url).set(drivername="postgresql+asyncpg"),
+        driver_url(url),
         isolation_level="AUTOCOMMIT",
         pool_size=settings.pool_size,
         max_overflow=0,
@@ -147,7 +200,7 @@ def _engine(url: str, settings: Settings) -> AsyncEngine:
 
 
 async def _live_driver_connection(conn: AsyncConnection) -> Any:
-    """asyncpg's connection, a fresh one where the pooled one died (costs no round trip)."""
+    """The driver's connection, a fresh one where the pooled one died (costs no round trip)."""
     raw = (await conn.get_raw_connection()).driver_connection
     if raw is None or raw.is_closed():
         await conn.invalidate()

@@ -32,6 +32,9 @@ def time_of(id_: uuid.UUID) -> datetime:
 
 
 def lowest_id_at(moment: datetime) -> uuid.UUID:
-    """The smallest id that can be minted at `moment`: the bound of a partition or of a range."""
-    milliseconds = int(moment.timestamp() * 1000)
+    """The smallest id that can be minted at `moment`: the bound of a partition or of a range.
+
+    Of a moment before 1970 it is the smallest of all.
+    """
+    milliseconds = max(0, int(moment.timestamp() * 1000))
     return uuid.UUID(int=milliseconds << 80)

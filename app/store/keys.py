@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import asyncpg
 from sqlalchemy import func, insert, select, update
-from sqlalchemy.exc import IntegrityError
 
 from app.core.access import Scope
 from app.core.errors import NameTaken
@@ -65,7 +65,7 @@ async def create_project(tx: Writer, name: str) -> Project:
     project_id = new_id()
     try:
         await tx.execute(insert(projects).values(id=project_id, name=name, secret=new_secret()))
-    except IntegrityError as error:
+    except asyncpg.UniqueViolationError as error:
         raise NameTaken(f"There is a project {name!r} already.", loc=("name",)) from error
     await tx.execute(
         insert(queues),
@@ -82,7 +82,7 @@ async def create_project(tx: Writer, name: str) -> Project:
 async def find_project(tx: Reader, name: str) -> Project | None:
     """The project of that name."""
     row = (await tx.execute(_PROJECTS.where(projects.c.name == name))).one_or_none()
-    return Project(*row) if row else None
+    return _project(row) if row else None
 
 
 async def list_projects(tx: Reader, after: uuid.UUID | None, limit: int) -> list[Project]:
@@ -90,7 +90,7 @@ async def list_projects(tx: Reader, after: uuid.UUID | None, limit: int) -> list
     query = _PROJECTS.order_by(projects.c.id).limit(limit)
     if after is not None:
         query = query.where(projects.c.id > after)
-    return [Project(*row) for row in await tx.execute(query)]
+    return [_project(row) for row in await tx.execute(query)]
 
 
 async def create_key(
@@ -205,6 +205,10 @@ _KEYS = select(
     keys.c.expires_at,
     keys.c.revoked_at,
 ).outerjoin_from(keys, projects, keys.c.project_id == projects.c.id)
+
+
+def _project(row: Any) -> Project:
+    return Project(*row)
 
 
 def _key(row: Any) -> Key:

@@ -5,12 +5,12 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, make_url
+from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 import app
-from app.store.engine import Database, Reader
+from app.store.engine import Database, Reader, driver_url, lost_is_unavailable
 from app.store.ids import utc_now
 from app.store.partitions import ensure_partitions
 
@@ -50,14 +50,13 @@ async def migrate(url: str, database: Database) -> None:
 
 async def run_revisions(url: str, *, down_to: str | None = None) -> None:
     """Go up to the newest revision, or down to an older one (`base`: the empty database)."""
-    engine = create_async_engine(
-        make_url(url).set(drivername="postgresql+asyncpg"), poolclass=NullPool
-    )
-    try:
-        async with engine.connect() as connection:
-            await connection.run_sync(_run, down_to)
-    finally:
-        await engine.dispose()
+    engine = create_async_engine(driver_url(url), poolclass=NullPool)
+    with lost_is_unavailable():
+        try:
+            async with engine.connect() as connection:
+                await connection.run_sync(_run, down_to)
+        finally:
+            await engine.dispose()
 
 
 def _run(connection: Connection, down_to: str | None) -> None:

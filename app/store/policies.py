@@ -69,7 +69,7 @@ async def latest_version(tx: Reader, project_id: uuid.UUID, name: str) -> Policy
     row = (
         await tx.execute(query.order_by(policy_versions.c.version.desc()).limit(1))
     ).one_or_none()
-    return PolicyVersion(*row) if row else None
+    return _version(row) if row else None
 
 
 async def find_version(
@@ -80,7 +80,7 @@ async def find_version(
         policy_versions.c.name == name, policy_versions.c.version == version
     )
     row = (await tx.execute(query)).one_or_none()
-    return PolicyVersion(*row) if row else None
+    return _version(row) if row else None
 
 
 async def version_by_id(
@@ -88,7 +88,7 @@ async def version_by_id(
 ) -> PolicyVersion | None:
     """One version by its id."""
     row = (await tx.execute(_of(project_id).where(policy_versions.c.id == policy_id))).one_or_none()
-    return PolicyVersion(*row) if row else None
+    return _version(row) if row else None
 
 
 async def active_version(tx: Reader, project_id: uuid.UUID, model: str) -> PolicyVersion | None:
@@ -97,7 +97,7 @@ async def active_version(tx: Reader, project_id: uuid.UUID, model: str) -> Polic
         policy_versions.c.model == model, policy_versions.c.state == "active"
     )
     row = (await tx.execute(query)).one_or_none()
-    return PolicyVersion(*row) if row else None
+    return _version(row) if row else None
 
 
 async def list_versions(
@@ -107,7 +107,7 @@ async def list_versions(
     query = _of(project_id).order_by(policy_versions.c.id).limit(limit)
     if after is not None:
         query = query.where(policy_versions.c.id > after)
-    return [PolicyVersion(*row) for row in await tx.execute(query)]
+    return [_version(row) for row in await tx.execute(query)]
 
 
 async def add_version(
@@ -162,3 +162,7 @@ def _of(project_id: uuid.UUID) -> Any:
         columns.created_at,
         columns.created_by,
     ).where(columns.project_id == project_id)
+
+
+def _version(row: Any) -> PolicyVersion:
+    return PolicyVersion(*row)

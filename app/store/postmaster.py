@@ -170,7 +170,8 @@ def _lend_account() -> Account:
         # Two first starts at once, on two folders: useradd itself may then add the account twice.
         fcntl.flock(programs, fcntl.LOCK_EX)
         if ROOT_LENDS_TO not in {entry.pw_name for entry in pwd.getpwall()}:
-            added = run_program("/usr/sbin/useradd", ["--system", "--no-create-home", ROOT_LENDS_TO], None)
+            arguments = ["--system", "--no-create-home", ROOT_LENDS_TO]
+            added = run_program("/usr/sbin/useradd", arguments, None)
             demand(added, f"As root, PostgreSQL needs the account {ROOT_LENDS_TO!r} to run as")
         entry = pwd.getpwnam(ROOT_LENDS_TO)
     finally:
@@ -228,6 +229,7 @@ def run_program(
 
 
 def demand(done: subprocess.CompletedProcess[str], complaint: str) -> None:
+    """Turn a program's failure into an error with its last words."""
     if done.returncode != 0:
         raise EmbeddedPostgresError(f"{complaint}: {tail(done.stdout)}. {REMEDY}")
 

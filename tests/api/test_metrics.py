@@ -13,7 +13,6 @@ from app.core.access import Scope
 from app.flows import projects
 from app.flows.context import Context
 from app.store.keys import AUDITS
-
 from tests.scenario import Scenario
 from tests.store.metric_rows import NOON, OFTEN, TEN, CountRow, Rows
 

@@ -162,6 +162,21 @@ async def test_a_lost_lease_is_refused_and_changes_nothing(
     assert len(await tool.claim("r-2")) == 1
 
 
+async def test_a_late_verdict_is_refused_although_somebody_else_said_the_same(
+    tool: Tool, ctx: Context
+):
+    ctx.db.now = NOON
+    await tool.ask()
+    [lost] = await tool.claim("r-1")
+    ctx.db.now = NOON + timedelta(seconds=60)
+    [held] = await tool.claim("r-2")
+    await tool.call(held, "verdict", verdict="confirm")
+
+    late = await tool.call(lost, "verdict", verdict="confirm")
+
+    assert (late.status_code, late.json()["code"]) == (409, "lease_lost")
+
+
 @pytest.mark.parametrize(
     ("said", "code", "loc"),
     [

@@ -125,11 +125,10 @@ def test_the_document_has_the_promised_keys() -> None:
     ]
 
 
-def test_the_closing_words_name_what_is_assumed_and_where_to_look() -> None:
+def test_the_closing_words_name_what_is_assumed() -> None:
     found = DemoResult((), 2.5, 1234, 1.5)
 
-    words = closing_words(found, "http://127.0.0.1:8400", seconds_spent=12)
+    words = closing_words(found, seconds_spent=12)
 
     assert "1,234 verdicts" in words
     assert "12 seconds" in words
-    assert "http://127.0.0.1:8400/docs" in words

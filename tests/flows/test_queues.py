@@ -4,7 +4,9 @@ import asyncio
 
 from app.core.access import PROJECT_SCOPES, Caller
 from app.flows.context import Context
-from app.flows.queues import QueueSettings, put_queue
+from app.flows.queues import QueueSettings, known_queue, put_queue
+from app.settings import Settings
+from app.store.engine import Database
 from app.store.ids import new_id
 from tests.store.review_rows import add_project
 
@@ -38,3 +40,15 @@ async def test_a_queue_put_many_times_at_once_is_made_once_and_every_change_is_l
     left = [row["after"]["lease_s"] for row in changes]
     assert len(set(found)) == 8
     assert set(found) - {None} < set(left) == set(range(1, 9))
+
+
+async def test_a_changed_queue_is_known_at_once_to_the_replica_that_changed_it(db: Database):
+    ctx = Context.over(db, Settings(cache_s=1, _env_file=None))
+    project = await add_project(db)
+    caller = Caller(new_id(), project, frozenset(PROJECT_SCOPES))
+
+    for lease_s in (60, 120):
+        settings = QueueSettings(False, "single", lease_s, None, 10, 60, None)
+        await put_queue(ctx, caller, "experts", settings)
+
+        assert (await known_queue(ctx, project, "experts")).lease_s == lease_s

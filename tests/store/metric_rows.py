@@ -220,7 +220,5 @@ class Rows:
 async def decisions_of(rows: Rows, which: Selection | None = None, *, shadow: bool = False) -> int:
     """How many decisions the project made on the day of the tests."""
     async with rows.db.read() as tx:
-        found = await decisions_by(
-            tx, rows.project, DAY, which or Selection(), (), shadow=shadow
-        )
+        found = await decisions_by(tx, rows.project, DAY, which or Selection(), (), shadow=shadow)
     return sum(counted.decisions for counted in found.values())

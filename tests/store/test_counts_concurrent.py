@@ -91,16 +91,31 @@ async def test_a_reader_sees_each_count_once_while_folders_run(committed_db: Dat
     assert seen == {expected}
 
 
+async def test_a_folder_passes_over_what_another_holds(committed_db: Database) -> None:
+    rows = await Rows.of_new_project(committed_db)
+    await rows.inbox(CountRow(label="positive"))
+    await rows.inbox(CountRow(label="negative"))
+
+    async with committed_db.write() as slow:
+        held = await counts.fold(slow, rows.project, 1)
+        async with asyncio.timeout(10), committed_db.write() as quick:
+            taken = await counts.fold(quick, rows.project, 10)
+
+    assert (held, taken) == (1, 1)
+    assert len(await stored(rows)) == 2
+
+
 async def test_a_folder_that_dies_has_done_nothing(committed_db: Database) -> None:
     rows = await Rows.of_new_project(committed_db)
     await rows.inbox(CountRow(decisions=3))
 
-    with pytest.raises(DatabaseUnavailable):
+    async def fold_and_die() -> None:
         async with committed_db.write() as dying, committed_db.write() as other:
             assert await counts.fold(dying, rows.project, 10) == 1
-            await other.raw.execute(
-                "SELECT pg_terminate_backend($1)", dying.raw.get_server_pid()
-            )
+            await other.raw.execute("SELECT pg_terminate_backend($1)", dying.raw.get_server_pid())
+
+    with pytest.raises(DatabaseUnavailable):
+        await fold_and_die()
 
     assert await stored(rows) == {}
     assert await fold_everything(rows, rows_max=10) == 1

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -229,7 +230,9 @@ class QueueMachine(RuleBasedStateMachine):
         assert rows.count(("resolved", 1, 1)) == len(self.model.verdicts)
 
 
+@pytest.mark.slow
 def test_reviewers_in_any_order_get_what_the_model_says(database_url: str, settings: Settings):
+    """Slow, since it takes three hundred steps."""
     with asyncio.Runner() as runner:
         run_state_machine_as_test(
             # made anew for each example; the function asks for no class, its types do

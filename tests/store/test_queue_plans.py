@@ -127,10 +127,12 @@ def scans(plan: Any, relation: str) -> Iterator[tuple[str, float]]:
         yield from scans(child, relation)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [3_000, 50_000])
 async def test_a_statement_of_the_queue_reads_its_index_and_little_more_than_it_takes(
     db: Database, rows: int
 ):
+    """Slow, since it fills a queue of fifty thousand."""
     project_id = await add_project(db)
     queue = await add_triage(db, project_id)
     async with db.write() as tx:

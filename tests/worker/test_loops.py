@@ -14,7 +14,6 @@ from app.flows.context import Context
 from app.store import counts
 from app.worker import loops
 from app.worker.loops import Job
-
 from tests.store.metric_rows import CountRow, Rows, decisions_of
 
 SOON_S = 10.0

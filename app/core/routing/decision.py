@@ -1,6 +1,7 @@
 """The decision: rules in order, the first that fires decides, all are recorded."""
 
 import uuid
+from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -105,38 +106,36 @@ def decide(
         key_of_day: of the draws of the UTC day of that id.
     """
     if policy is None:
-        return _unrouted(prediction)
+        return _review(prediction, version=NO_POLICY, reason=NO_POLICY, queue=UNROUTED)
     states: list[int] = []
     observed: list[Observed] = []
     decider: Rule | None = None
+    can_be_judged = True
     for rule in policy.rules:
         state, seen = rule.condition.look(prediction, signals)
         states.append(state)
         observed.append(seen)
         if decider is None and _fires(rule, state):
-            decider = rule
-    route = decider.route if decider is not None else policy.default
-    reason = decider.id if decider is not None else DEFAULT
-    if decider is not None and route == "review":
-        return Outcome(
-            route=route,
-            reason=reason,
+            decider, can_be_judged = rule, state == FIRED
+    version = f"{policy.name}@{policy.version}"
+    if decider is not None and (decider.route == "review" or not can_be_judged):
+        return _review(
+            prediction,
+            version=version,
+            reason=decider.id,
+            # a rule that accepts or rejects names none, and may do neither when it cannot judge
+            queue=decider.queue or UNROUTED,
+            priority=decider.priority,
             states=states,
             observed=observed,
-            queue=None if prediction.shadow else decider.queue,
-            priority=decider.priority,
-            audited=False,
-            audit_probability=None,
-            audit_draw=None,
-            inclusion_probability=0.0 if prediction.shadow else 1.0,
-            stratum=f"{policy.name}@{policy.version} review 1",
         )
+    route = decider.route if decider is not None else policy.default
     probability = policy.audit_probability(route, signals.label)
     u = draw(key_of_day, AUDIT, decision_id)
     audited = u < probability and not prediction.shadow
     return Outcome(
         route=route,
-        reason=reason,
+        reason=decider.id if decider is not None else DEFAULT,
         states=states,
         observed=observed,
         queue=policy.audit.queue if audited else None,
@@ -145,29 +144,39 @@ def decide(
         audit_probability=probability,
         audit_draw=u,
         inclusion_probability=0.0 if prediction.shadow else probability,
-        stratum=f"{policy.name}@{policy.version} {route} {probability:g}",
+        stratum=f"{version} {route} {probability:g}",
     )
 
 
 def _fires(rule: Rule, state: int) -> bool:
     """Fail safe: what cannot be evaluated fires; only a missing signal can be let pass."""
-    if state == FIRED or state == ERROR:
-        return True
-    return state == MISSING and not rule.passes_when_missing
+    return state in _FIRES or (state == MISSING and not rule.passes_when_missing)
 
 
-def _unrouted(prediction: Prediction) -> Outcome:
-    """Nobody has said what may stand: a human decides."""
+_FIRES = (FIRED, ERROR)
+
+
+def _review(
+    prediction: Prediction,
+    *,
+    version: str,
+    reason: str,
+    queue: str,
+    priority: int = PRIORITY,
+    states: Sequence[int] = (),
+    observed: Sequence[Observed] = (),
+) -> Outcome:
+    """A human decides before it stands; nobody is asked about a shadow prediction."""
     return Outcome(
         route="review",
-        reason=NO_POLICY,
-        states=[],
-        observed=[],
-        queue=None if prediction.shadow else UNROUTED,
-        priority=PRIORITY,
+        reason=reason,
+        states=list(states),
+        observed=list(observed),
+        queue=None if prediction.shadow else queue,
+        priority=priority,
         audited=False,
         audit_probability=None,
         audit_draw=None,
         inclusion_probability=0.0 if prediction.shadow else 1.0,
-        stratum=f"{NO_POLICY} review 1",
+        stratum=f"{version} review 1",
     )

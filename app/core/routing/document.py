@@ -117,7 +117,7 @@ def digest_of(data: Any) -> bytes:
 
 
 def place_of(error: msgspec.ValidationError, prefix: Loc = ()) -> tuple[Loc, str]:
-    """msgspec's `Expected … - at `$.rules[0].id`` as a path and a sentence."""
+    """Read msgspec's `Expected … - at `$.rules[0].id`` as a path and a sentence."""
     message, _, path = str(error).partition(" - at ")
     steps = re.findall(r"\.([^.\[\]`]+)|\[(\d+)\]|\[(\.\.\.)\]", path)
     loc = tuple(int(index) if index else name or dots for name, index, dots in steps)

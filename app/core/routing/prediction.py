@@ -58,24 +58,62 @@ class Prediction(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     `output` is required.
     """
 
-    request_key: Key
-    model: Key
+    request_key: Annotated[
+        Key, Meta(description="Your own id of this request; sent again it is safe.")
+    ]
+    model: Annotated[Key, Meta(description="Its name; the policy that is active for it decides.")]
     model_version: Key
-    label: LabelText | None = None
-    confidence: Share | None = None
-    scores: Scores | None = None
-    scores_are: ScoresAre = "probabilities"
-    members: Annotated[list[Member], Meta(min_length=1, max_length=MEMBERS_MAX)] | None = None
-    features: Annotated[dict[Key, Feature], Meta(max_length=FEATURES_MAX)] | None = None
-    embedding: Annotated[list[Float32], Meta(min_length=1, max_length=EMBEDDING_MAX)] | None = None
-    segment: Annotated[dict[Key, Key], Meta(max_length=SEGMENTS_MAX)] | None = None
-    risk: Annotated[float, Meta(ge=0, le=1)] | None = None
-    context_key: Key | None = None
-    input_key: Key | None = None
-    subject: Subject | None = None
-    output: Any = None
-    occurred_at: Annotated[datetime, Meta(tz=True)] | None = None
-    shadow: bool = False
+    label: Annotated[LabelText | None, Meta(description="Null: the top of `scores`.")] = None
+    confidence: Annotated[
+        Share | None, Meta(description="In the label; null: its score. Float noise is clipped.")
+    ] = None
+    scores: Annotated[Scores | None, Meta(description="By label.")] = None
+    scores_are: Annotated[
+        ScoresAre,
+        Meta(
+            description="`probabilities` sum to 1, `top_k` to at most 1; `independent` scores are "
+            "not checked, and have no margin."
+        ),
+    ] = "probabilities"
+    members: Annotated[
+        Annotated[list[Member], Meta(min_length=1, max_length=MEMBERS_MAX)] | None,
+        Meta(description="What each member of an ensemble said."),
+    ] = None
+    features: Annotated[
+        Annotated[dict[Key, Feature], Meta(max_length=FEATURES_MAX)] | None,
+        Meta(description="What rules may look at besides."),
+    ] = None
+    embedding: Annotated[
+        Annotated[list[Float32], Meta(min_length=1, max_length=EMBEDDING_MAX)] | None,
+        Meta(description="Kept in single precision."),
+    ] = None
+    segment: Annotated[
+        Annotated[dict[Key, Key], Meta(max_length=SEGMENTS_MAX)] | None,
+        Meta(
+            description="Where it came from; those that the policy declares can be measured apart."
+        ),
+    ] = None
+    risk: Annotated[
+        Annotated[float, Meta(ge=0, le=1)] | None,
+        Meta(description="What an error would cost, as you see it."),
+    ] = None
+    context_key: Annotated[
+        Key | None, Meta(description="Items that share it travel together to one reviewer.")
+    ] = None
+    input_key: Annotated[
+        Key | None,
+        Meta(description="Names the input, the same for every model version that saw it."),
+    ] = None
+    subject: Annotated[Subject | None, Meta(description="What a reviewer looks at.")] = None
+    output: Annotated[
+        Any, Meta(description=f"A structured answer, at most {DEPTH_MAX} levels deep.")
+    ] = None
+    occurred_at: Annotated[
+        Annotated[datetime, Meta(tz=True)] | None, Meta(description="When the model answered.")
+    ] = None
+    shadow: Annotated[
+        bool, Meta(description="Recorded and evaluated; never queued for a human.")
+    ] = False
 
 
 class Signals(Struct, frozen=True, gc=False):
@@ -95,8 +133,8 @@ def signals_of(prediction: Prediction) -> Signals:
     """Check a prediction as a whole and read its signals.
 
     Raises:
-        Invalid: no label, scores or output; scores that are not what they are declared to be; a
-            label that the scores do not have; output nested too deeply.
+        Invalid: no label, scores or output; scores that are not what they are declared to be;
+            output nested too deeply.
     """
     scores = prediction.scores
     label = prediction.label
@@ -104,7 +142,7 @@ def signals_of(prediction: Prediction) -> Signals:
     if scores is not None:
         scores = checked_scores(scores, prediction.scores_are, ("scores",))
         if label is None:
-            label = max(scores, key=scores.__getitem__)
+            label = _top(scores)
         if confidence is None and prediction.scores_are != "independent":
             confidence = scores.get(label)
     elif label is None and prediction.output is None:
@@ -116,6 +154,15 @@ def signals_of(prediction: Prediction) -> Signals:
     if confidence is not None:
         confidence = min(1.0, max(0.0, confidence))
     return Signals(label, confidence, scores, prediction.scores_are)
+
+
+def _top(scores: dict[str, float]) -> str:
+    """The label of the highest score; of equals the first by name.
+
+    The order in which scores were sent must not matter: what is stored does not keep it.
+    """
+    highest = max(scores.values())
+    return min(label for label, score in scores.items() if score == highest)
 
 
 def checked_scores(scores: dict[str, float], scores_are: ScoresAre, loc: Loc) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import uuid
@@ -24,19 +25,25 @@ def main(*, json_path: Path | None, data_dir: Path, cache_dir: Path) -> int:
     console = Console()
     try:
         from app.dev.demo.run import run  # noqa: PLC0415 - needs scikit-learn
+        from app.dev.demo.service import ServiceRefusedError  # noqa: PLC0415
+        from app.dev.demo.texts import DemoDataError  # noqa: PLC0415
     except ModuleNotFoundError as error:
         console.print(f"The demo needs {error.name}: run `make demo`, which installs it.")
         return 1
-    with _service(data_dir) as base_url:
-        # a project of its own, so that a second run does not meet the first one's decisions
-        project = f"demo-{uuid.uuid4().hex[:8]}"
-        run(
-            base_url=base_url,
-            key=_key(data_dir, project),
-            json_path=json_path,
-            cache_dir=cache_dir,
-            console=console,
-        )
+    # a project of its own, so that a second run does not meet the first one's decisions
+    project = f"demo-{uuid.uuid4().hex[:8]}"
+    try:
+        with _service(data_dir) as base_url:
+            run(
+                base_url=base_url,
+                key=_key(data_dir, project),
+                json_path=json_path,
+                cache_dir=cache_dir,
+                console=console,
+            )
+    except (DemoDataError, ServiceRefusedError) as error:
+        console.print(str(error), highlight=False)
+        return 1
     console.print(
         f"To look on: `overrule serve --data-dir {data_dir}`, with a key made by\n"
         f"`overrule keys create --data-dir {data_dir} --project {project} --name me --scope read`.",
@@ -52,6 +59,7 @@ def _service(data_dir: Path) -> Iterator[str]:
         [*_OVERRULE, "serve", "--port", "0", "--data-dir", str(data_dir)],
         stdout=subprocess.PIPE,
         text=True,
+        env={**os.environ, "OVERRULE_LOG_LEVEL": "warning"},
     )
     try:
         assert process.stdout is not None, "its output is our pipe"

@@ -99,8 +99,8 @@ def table(domains: Sequence[DomainResult]) -> Table:
     return grid
 
 
-def closing_words(result: DemoResult, base_url: str, seconds_spent: int) -> str:
-    """How to read the table: what is real in it, what is assumed, and where to look further."""
+def closing_words(result: DemoResult, seconds_spent: int) -> str:
+    """How to read the table: what is real in it, and what is assumed."""
     return f"""\
 {result.verdicts:,} verdicts were answered through the API, {result.verdicts_per_s:,.0f} a second.
 
@@ -116,9 +116,7 @@ each other: 1 is fully, 0 is as if by chance.
 
 Real: the texts, every rating by a person, the model and its probabilities.
 Assumed: who reviewed which text and when (they rated it years ago, elsewhere);
-that a verdict takes {seconds_spent} seconds; that the panel is right.
-
-API documentation: {base_url}/docs"""
+that a verdict takes {seconds_spent} seconds; that the panel is right."""
 
 
 def _percent(share: float | None) -> str:

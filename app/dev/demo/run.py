@@ -80,7 +80,7 @@ def run(
     cases = prepare_cases(cache_dir, SEED, console)
     result = asyncio.run(_connect_and_play(base_url, key, cases, console))
     console.print(report.table(result.domains))
-    console.print(report.closing_words(result, base_url, reviewing.SECONDS_SPENT), highlight=False)
+    console.print(report.closing_words(result, reviewing.SECONDS_SPENT), highlight=False)
     if json_path is not None:
         json_path.write_text(json.dumps(report.document(result), indent=1) + "\n")
     return result

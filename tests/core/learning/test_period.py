@@ -45,9 +45,7 @@ def test_days_are_those_of_utc() -> None:
 
 
 def test_seven_days_before_the_end_are_meant_without_a_beginning() -> None:
-    assert period_of(None, None, NOW) == Period(
-        TEN.replace(day=16, hour=12), TEN.replace(hour=13)
-    )
+    assert period_of(None, None, NOW) == Period(TEN.replace(day=16, hour=12), TEN.replace(hour=13))
     assert period_of(None, TEN, NOW).start == TEN - timedelta(days=7)
 
 

@@ -25,7 +25,7 @@ class Confidence(Bound, frozen=True, forbid_unknown_fields=True):
             f"per_label names labels that the policy does not have: {unknown}." if unknown else None
         )
 
-    def look(self, prediction: Prediction, signals: Signals) -> Finding:
+    def look(self, prediction: Prediction, signals: Signals) -> Finding:  # noqa: ARG002
         """Compare; at the threshold it passes."""
         confidence = signals.confidence
         if confidence is None:

@@ -18,10 +18,16 @@ from app.core.routing.rules.base import ERROR, FIRED, MISSING, PASSED, Finding
 LENGTH_MAX = 1000
 OBSERVED_MAX = 200
 
-_STRING = re.compile(
-    r"""[rRbB]{0,2}("{3}.*?"{3}|'{3}.*?'{3}|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')""", re.S
+# comments and strings, each as a whole: a quote in a comment opens no string, and a raw string
+# ends at its first quote
+_NO_CODE = re.compile(
+    r"""//[^\n]*
+      | [bB]?[rR](?:"{3}.*?"{3} | '{3}.*?'{3} | "[^"]*" | '[^']*')
+      | "{3}(?:\\.|[^\\])*?"{3} | '{3}(?:\\.|[^\\])*?'{3}
+      | "(?:\\.|[^"\\])*" | '(?:\\.|[^'\\])*'""",
+    re.DOTALL | re.VERBOSE,
 )
-_MACRO = re.compile(r"\.\s*(all|exists|exists_one|map|filter)\s*\(")
+_MACRO = re.compile(r"\.\s*(all|exists|exists_one|existsOne|map|filter)\s*\(")
 _INTEGER = re.compile(r"(?<![\w.])(\d+)(?![\w.])")
 _FEATURE = re.compile(r"\bprediction\s*\.\s*(features|scores|segment)\s*\.\s*([A-Za-z_]\w*)")
 
@@ -46,7 +52,7 @@ class Expression:
         """Length, macros, names, and a trial on sample values."""
         if len(self.source) > LENGTH_MAX:
             return f"An expression has at most {LENGTH_MAX} characters."
-        if _MACRO.search(_STRING.sub('""', self.source)):
+        if _MACRO.search(_NO_CODE.sub(" ", self.source)):
             return "all, exists, exists_one, map and filter are not offered: they have no bound."
         program, why = _compiled(self.source)
         if program is None:
@@ -87,12 +93,12 @@ def _compiled(source: str) -> tuple[Any, str]:
 
 
 def _with_doubles(source: str) -> str:
-    """`n > 200` as `n > 200.0`, strings left alone."""
+    """`n > 200` as `n > 200.0`, strings and comments left alone."""
     parts = []
     at = 0
-    for string in _STRING.finditer(source):
-        parts += [_INTEGER.sub(r"\1.0", source[at : string.start()]), string.group()]
-        at = string.end()
+    for literal in _NO_CODE.finditer(source):
+        parts += [_INTEGER.sub(r"\1.0", source[at : literal.start()]), literal.group()]
+        at = literal.end()
     return "".join(parts) + _INTEGER.sub(r"\1.0", source[at:])
 
 
@@ -125,9 +131,13 @@ def _known(features: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _trial(program: Any, source: str) -> str | None:
-    """Run on made-up predictions: an answer that is not true or false would never be one."""
+    """Run on made-up predictions; refused when none gives true or false, but one something else.
+
+    A feature's type is not known before: `prediction.features.sure` gives a number for a number.
+    """
     names = _FEATURE.findall(source)
     samples: tuple[Any, ...] = (1.0, "a", True)
+    given = ""
     for sample in samples:
         facts: dict[str, Any] = {
             "model": "m",
@@ -144,7 +154,7 @@ def _trial(program: Any, source: str) -> str | None:
             result = program.execute({"prediction": facts})
         except Exception:  # noqa: BLE001, S112 - a feature of another type; the next sample may fit
             continue
-        if not isinstance(result, bool):
-            return f"Gives {type(result).__name__} on sample values, not true or false."
-        return None
-    return None
+        if isinstance(result, bool):
+            return None
+        given = given or type(result).__name__
+    return f"Gives {given} on sample values, not true or false." if given else None

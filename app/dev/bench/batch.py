@@ -1,0 +1,177 @@
+"""Five hundred predictions a request, 5 % of them to review.
+
+The baseline is a plain loop over the driver, without HTTP: the statements by which the service
+stores such rows (`INSERT … SELECT FROM unnest` into request_keys; then decisions, items,
+assignments and inbox), with the columns that the service itself made, and fresh ids and request
+keys, all prepared before the clock starts. BEGIN, the two statements, COMMIT, 500 rows at a time,
+as many rows as ours has just stored, over as many connections as the service has commit lanes.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from app.core.routing.prediction import Prediction
+from app.dev.bench.connection import Connection, connected, head_bytes
+from app.dev.bench.load import BenchError, Run, closed_loop
+from app.dev.bench.report import Round
+from app.dev.bench.service import Service
+from app.dev.bench.traffic import KEY_PREFIX, batch_body, body, fresh_key
+from app.flows.context import Context
+from app.flows.gather import Gatherer, Result
+from app.flows.predict import predict
+from app.store.decisions import NewDecision, insert_decisions
+from app.store.engine import Writer
+from app.store.ids import new_id
+
+NAME = "batch"
+UNIT = "rows"
+BASELINE = (
+    "the same statements with the same columns, prepared beforehand, 500 rows a transaction by a "
+    "plain loop over the driver without HTTP, on as many connections as the service has commit "
+    "lanes"
+)
+ROWS = 500
+NO_CONNECTION: Any = None
+REQUESTS_AT_ONCE = 4
+
+# SQL with its arguments
+Statement = tuple[str, tuple[Any, ...]]
+
+
+async def measure(service: Service, seconds: float) -> Round:
+    """One round."""
+    ours = await _run(service, seconds)
+    pattern = await _pattern(service)
+    return Round(ours, await _baseline(service, [_renewed(pattern) for _ in range(ours.calls)]))
+
+
+async def _run(service: Service, seconds: float) -> Run:
+    head = head_bytes("POST", "/v1/predictions/batch", service.key, len(batch_body(ROWS)))
+    async with connected(service.port, REQUESTS_AT_ONCE) as connections:
+        callers = [_Caller(connection, head) for connection in connections]
+        return await closed_loop(
+            [caller.post for caller in callers], seconds=seconds, units_per_call=ROWS
+        )
+
+
+class _Caller:
+    def __init__(self, connection: Connection, head: bytes) -> None:
+        self._connection = connection
+        self._head = head
+
+    async def post(self) -> None:
+        answer = await self._connection.expect(200, self._head + batch_body(ROWS))
+        if answer.count(b'"status":201') != ROWS:
+            raise BenchError(f"A row was not stored: {answer[:1000]!r}")
+
+
+async def _baseline(service: Service, batches: list[list[Statement]]) -> Run:
+    lanes = service.ctx.settings.commit_lanes
+    connections = [await asyncpg.connect(service.database_url) for _ in range(lanes)]
+    try:
+        callers = [_Driver(connection, batches) for connection in connections]
+        return await closed_loop(
+            [caller.insert for caller in callers], calls_max=len(batches), units_per_call=ROWS
+        )
+    finally:
+        for connection in connections:
+            await connection.close()
+
+
+class _Driver:
+    """One connection that takes prepared batches off a common list."""
+
+    def __init__(self, connection: Any, batches: list[list[Statement]]) -> None:
+        self._connection = connection
+        self._batches = batches
+
+    async def insert(self) -> None:
+        statements = self._batches.pop()
+        async with self._connection.transaction():
+            for sql, arguments in statements:
+                await self._connection.fetch(sql, *arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pattern:
+    """The statements for one batch, and the ids in them that stand for what is there already."""
+
+    statements: list[Statement]
+    kept: frozenset[uuid.UUID]
+
+
+async def _pattern(service: Service) -> _Pattern:
+    """What the service would execute for a batch, without executing it."""
+    ctx = service.ctx
+    keeping = _Keeping(ctx.db, ctx.settings)
+    decode = msgspec.json.Decoder(Prediction).decode
+    predictions = [decode(body()) for _ in range(ROWS)]
+    await predict(_with_gatherer(ctx, keeping), service.project_id, predictions)
+    recorder = _Recorder()
+    await insert_decisions(Writer(conn=NO_CONNECTION, raw=recorder, now=None), keeping.rows)
+    policies = {row.decision.policy_id for row in keeping.rows}
+    queues = {row.queue.id for row in keeping.rows if row.queue is not None}
+    kept = {service.project_id, *queues, *(found for found in policies if found is not None)}
+    return _Pattern(recorder.statements, frozenset(kept))
+
+
+def _with_gatherer(ctx: Context, gatherer: Gatherer) -> Context:
+    return replace(ctx, gatherer=gatherer)
+
+
+class _Keeping(Gatherer):
+    """Keeps what it should commit."""
+
+    rows: list[NewDecision]
+
+    async def commit(self, rows: list[NewDecision]) -> list[Result]:
+        """Keep the rows, and say that they are new."""
+        self.rows = rows
+        return [True] * len(rows)
+
+
+class _Recorder:
+    """In the place of a driver connection: writes down what it should execute."""
+
+    def __init__(self) -> None:
+        self.statements: list[Statement] = []
+
+    async def fetch(self, sql: str, *arguments: Any) -> list[dict[str, Any]]:
+        """The insert of the request keys, which returns the ids that are new: all."""
+        self.statements.append((sql, arguments))
+        return [{"decision_id": decision_id} for decision_id in arguments[2]]
+
+    async def execute(self, sql: str, *arguments: Any) -> None:
+        """The insert of everything else."""
+        self.statements.append((sql, arguments))
+
+
+def _renewed(pattern: _Pattern) -> list[Statement]:
+    """The same statements for rows of other ids and request keys."""
+    fresh: dict[Any, Any] = {found: found for found in pattern.kept}
+
+    def renew(value: Any) -> Any:
+        if value is None:
+            return None
+        known = fresh.get(value)
+        if known is None:
+            known = fresh[value] = new_id() if isinstance(value, uuid.UUID) else fresh_key()
+        return known
+
+    return [
+        (sql, tuple([*map(renew, column)] if _names_rows(column) else column for column in columns))
+        for sql, columns in pattern.statements
+    ]
+
+
+def _names_rows(column: Any) -> bool:
+    """Whether a column holds ids or request keys; an item's id is null where nobody is asked."""
+    if not isinstance(column, Sequence) or isinstance(column, str):
+        return False
+    first = next((value for value in column if value is not None), None)
+    return isinstance(first, uuid.UUID) or (isinstance(first, str) and first.startswith(KEY_PREFIX))

@@ -1,0 +1,78 @@
+"""A closed loop: each caller makes its next call when the last one is answered."""
+
+import asyncio
+import gc
+import math
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+class BenchError(Exception):
+    """Something that is measured did not do what it should; the message says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one measurement saw.
+
+    Attributes:
+        elapsed_s: from the first call to the last answer.
+        latencies_s: of each call.
+        units_per_call: what is counted, in each call: 500 rows of a batch.
+    """
+
+    elapsed_s: float
+    latencies_s: list[float]
+    units_per_call: int = 1
+
+    @property
+    def calls(self) -> int:
+        """How many calls were answered."""
+        return len(self.latencies_s)
+
+    @property
+    def per_s(self) -> float:
+        """Units a second."""
+        return self.calls * self.units_per_call / self.elapsed_s
+
+
+async def closed_loop(
+    callers: Sequence[Callable[[], Awaitable[None]]],
+    *,
+    seconds: float = math.inf,
+    calls_max: float = math.inf,
+    units_per_call: int = 1,
+) -> Run:
+    """Let the callers call until the time is up or enough calls were begun.
+
+    Raises:
+        BenchError: a call was not answered as it should.
+    """
+    latencies_s: list[float] = []
+    begun = 0
+    began = time.perf_counter()
+
+    async def repeat(call: Callable[[], Awaitable[None]]) -> None:
+        nonlocal begun
+        while (now := time.perf_counter()) - began < seconds and begun < calls_max:
+            begun += 1
+            await call()
+            latencies_s.append(time.perf_counter() - now)
+
+    with _undisturbed():
+        await asyncio.gather(*map(repeat, callers))
+        elapsed_s = time.perf_counter() - began
+    return Run(elapsed_s, latencies_s, units_per_call)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Without garbage collection, whose pauses grow with what the bench has prepared."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

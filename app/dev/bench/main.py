@@ -1,0 +1,96 @@
+"""`overrule bench`: the cases, one after the other, and what came out."""
+
+import asyncio
+import json
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from uvicorn.loops.auto import auto_loop_factory
+
+from app.dev.bench import batch, claim_verdict, cold_start, single
+from app.dev.bench.load import BenchError
+from app.dev.bench.report import Result, Round, closing_words, document, table
+from app.dev.bench.service import running_service
+
+# against a running service; the cold start comes after them, when that has ended
+LOADED: tuple[ModuleType, ...] = (single, batch, claim_verdict)
+NAMES = [case.NAME for case in (*LOADED, cold_start)]
+# an odd number: one of them has the median ratio
+ROUNDS = 3
+WARM_UP_S = 1.0
+
+
+def main(*, json_path: Path | None, cases: list[str] | None, seconds: float) -> int:
+    """Measure, print, and write the figures; the exit status.
+
+    Args:
+        json_path: where to write them, for programs.
+        cases: names; None for all.
+        seconds: of one measurement; a case takes three of ours, and a baseline after each.
+    """
+    console = Console()
+    wanted = cases or NAMES
+    if not set(wanted) <= set(NAMES) or seconds <= 0:
+        console.print(f"The cases are {', '.join(NAMES)}; each takes more than 0 seconds.")
+        return 2
+    try:
+        # the event loop that the server uses: the baselines should not be slower for want of it
+        with _folder() as folder, asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+            results = runner.run(_measured(wanted, seconds, folder, console))
+    except BenchError as error:
+        console.print(str(error), markup=False)
+        return 1
+    console.print(table(results))
+    console.print(closing_words(results), highlight=False)
+    if json_path is not None:
+        json_path.write_text(json.dumps(document(results), indent=1) + "\n")
+    return 0
+
+
+async def _measured(
+    wanted: Sequence[str], seconds: float, folder: Path, console: Console
+) -> list[Result]:
+    loaded = [case for case in LOADED if case.NAME in wanted]
+    results: list[Result] = []
+    with _progress(console) as progress:
+        bar = progress.add_task("set-up", total=len(set(wanted)) * ROUNDS)
+
+        async def take(case: ModuleType, measure: Callable[[], Awaitable[Round]]) -> None:
+            progress.update(bar, description=case.NAME)
+            rounds = []
+            for _ in range(ROUNDS):
+                rounds.append(await measure())
+                progress.advance(bar)
+            results.append(Result(case.NAME, case.UNIT, case.BASELINE, rounds))
+
+        if loaded:
+            async with running_service(folder / "service") as service:
+                for case in loaded:
+                    await case.measure(service, min(WARM_UP_S, seconds))
+                    await take(case, partial(case.measure, service, seconds))
+        if cold_start.NAME in wanted:
+            await take(cold_start, lambda: cold_start.measure(Path(tempfile.mkdtemp(dir=folder))))
+    return results
+
+
+def _progress(console: Console) -> Progress:
+    columns = (TextColumn("{task.description:<13}"), BarColumn(), MofNCompleteColumn())
+    # drawn rarely: it runs where the load does
+    return Progress(*columns, TimeElapsedColumn(), console=console, refresh_per_second=2)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder for throwaway databases, on the same disk as other temporary files."""
+    folder = Path(tempfile.mkdtemp(prefix="overrule-bench-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,79 @@
+"""The server process of the bench: the product's own application, and one baseline beside it.
+
+Run as `python -m app.dev.bench.server`, with `OVERRULE_DATABASE_URL` in the environment. It prints
+its port and ends when its standard input does, so that it never outlives the bench.
+"""
+
+import os
+import signal
+import socket
+import sys
+import threading
+
+import msgspec
+import uvicorn
+from fastapi import APIRouter, FastAPI, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from app.api.auth import context
+from app.api.decision_out import DecisionOut
+from app.api.wire import decode, encode
+from app.core.access import Scope
+from app.core.routing.prediction import Prediction, signals_of
+from app.flows.authenticate import authenticate
+from app.flows.predict import dry_run
+from app.main import create
+from app.settings import Settings
+
+VALIDATE = "/bench/validate"
+
+_prediction = msgspec.json.Decoder(Prediction)
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    settings = Settings()
+    assert settings.database_url is not None, "the bench names its database"
+    app = create(settings.database_url, settings)
+    add_baseline(app)
+    threading.Thread(target=_end_with_stdin, daemon=True).start()
+    with socket.create_server((settings.host, 0), backlog=2048) as listener:
+        print(listener.getsockname()[1], flush=True)
+        # as `overrule serve` has it
+        config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False)
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def add_baseline(app: FastAPI) -> None:
+    """Add an endpoint that checks a prediction as the real one does, and answers at once.
+
+    The key is checked, the body decoded and its signals read by the same code; nothing is decided
+    or stored. The answer is a ready decision of usual size.
+    """
+    router = APIRouter()
+    ready: list[bytes] = []
+
+    @router.post(VALIDATE, include_in_schema=False)
+    async def validate(request: Request) -> Response:
+        ctx = context(request)
+        caller = await authenticate(ctx, request.headers.get("authorization"), Scope.PREDICT)
+        prediction = decode(_prediction, await request.body())
+        signals_of(prediction)
+        if not ready:
+            ready.append(encode(DecisionOut.of(await dry_run(ctx, caller.project, prediction))))
+        return Response(ready[0], 201, media_type="application/json")
+
+    app.include_router(router)
+    # right before the product's own: a route that is looked up later would look slower
+    routes = app.router.routes
+    routes.insert(sum(isinstance(route, Route) for route in routes), routes.pop())
+
+
+def _end_with_stdin() -> None:
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main()

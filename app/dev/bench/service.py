@@ -1,0 +1,135 @@
+"""What is measured: a throwaway database, a server process and a worker, as in production."""
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.core.access import PROJECT_SCOPES
+from app.dev.bench.connection import connected, request_bytes
+from app.dev.bench.load import BenchError
+from app.dev.bench.traffic import CLAIMED_QUEUE, POLICY, REVIEW_QUEUE
+from app.flows.context import Context
+from app.flows.projects import create_key
+from app.settings import Settings
+from app.store.embedded import EmbeddedPostgres
+from app.store.engine import Database
+from app.store.keys import find_project
+from app.store.migrations import migrate
+
+STOP_S = 30
+# whatever else is set (lanes, pools) holds for the service that is measured
+_NOT_OURS = ("OVERRULE_DATABASE_URL", "OVERRULE_MIGRATE_URL", "OVERRULE_DATA_DIR")
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A running service with one project.
+
+    Attributes:
+        ctx: this process's own way to the same database, for what a baseline prepares.
+    """
+
+    port: int
+    database_url: str
+    ctx: Context
+    project_id: uuid.UUID
+    key: str
+
+
+@asynccontextmanager
+async def running_service(data_dir: Path) -> AsyncIterator[Service]:
+    """Start everything on a new data folder; PostgreSQL has the product's own settings."""
+    embedded = EmbeddedPostgres.start(data_dir)
+    try:
+        settings = Settings(database_url=embedded.url)
+        db = Database(embedded.url, settings)
+        try:
+            await migrate(embedded.url, db)
+            ctx = Context.over(db, settings)
+            project_id, key = await _make_project(ctx)
+            with _server(embedded.url) as port, _worker(embedded.url):
+                await _put_policy(port, key)
+                yield Service(port, embedded.url, ctx, project_id, key)
+        finally:
+            await db.close()
+    finally:
+        embedded.stop()
+
+
+def child_environment() -> dict[str, str]:
+    """This process's environment without the user's own database, and quiet."""
+    kept = {name: value for name, value in os.environ.items() if name not in _NOT_OURS}
+    return {"OVERRULE_LOG_LEVEL": "warning", **kept}
+
+
+async def _make_project(ctx: Context) -> tuple[uuid.UUID, str]:
+    new = await create_key(
+        ctx,
+        "overrule bench",
+        project="bench",
+        name="bench",
+        scopes=list(PROJECT_SCOPES),
+        make_project=True,
+    )
+    async with ctx.db.read() as tx:
+        project = await find_project(tx, "bench")
+    assert project is not None, "it came with the key"
+    return project.id, new.text
+
+
+async def _put_policy(port: int, key: str) -> None:
+    async with connected(port, 1) as (connection,):
+        for queue in (REVIEW_QUEUE, CLAIMED_QUEUE):
+            await connection.put(f"/v1/queues/{queue}", key, {})
+        path = f"/v1/policies/{POLICY['name']}"
+        version = (await connection.put(path, key, POLICY))["version"]
+        activate = f"{path}/versions/{version}/activate"
+        await connection.expect(200, request_bytes("POST", activate, key, b""))
+
+
+@contextmanager
+def _server(database_url: str) -> Iterator[int]:
+    """The server process; its port."""
+    with _child(["app.dev.bench.server"], database_url) as process:
+        assert process.stdout is not None, "its output is our pipe"
+        port = process.stdout.readline().strip()
+        if not port:
+            raise BenchError("The server did not start; see above.")
+        yield int(port)
+
+
+@contextmanager
+def _worker(database_url: str) -> Iterator[None]:
+    """The worker that `overrule serve` starts: it folds the inbox while the load runs."""
+    with _child(["app.cli", "worker", "--while-stdin"], database_url):
+        yield
+
+
+@contextmanager
+def _child(module: list[str], database_url: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that ends when its standard input does."""
+    process = subprocess.Popen(  # noqa: S603 - our own program
+        [sys.executable, "-m", *module],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**child_environment(), "OVERRULE_DATABASE_URL": database_url},
+        # Ctrl-C is for us: the children end after the load does
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        assert process.stdin is not None, "it is our pipe"
+        process.stdin.close()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        assert process.stdout is not None, "it is our pipe"
+        process.stdout.close()

@@ -1,0 +1,110 @@
+"""What is sent: the policy, and predictions of a classifier of short texts.
+
+Every twentieth prediction is unsure and goes to review; of the others one in a hundred is audited.
+There is no embedding.
+"""
+
+import itertools
+from typing import Any
+
+import msgspec
+
+MODEL = "sentiment"
+KEY_PREFIX = "req-"
+REVIEW_QUEUE = "triage"
+# whatever is labeled so goes there, so that a case can fill a queue of its own
+CLAIMED_QUEUE, CLAIMED_LABEL = "experts", "threat"
+REVIEWED_ONE_IN = 20
+
+POLICY: dict[str, Any] = {
+    "name": "sentiment",
+    "applies_to": {"model": MODEL},
+    "labels": ["negative", "neutral", "positive", CLAIMED_LABEL],
+    "segments": ["source"],
+    "rules": [
+        {"id": "high-risk", "labels": [CLAIMED_LABEL], "route": "review", "queue": CLAIMED_QUEUE},
+        {"id": "risky", "risk": {"above": 0.8}, "route": "review", "queue": REVIEW_QUEUE},
+        {"id": "hopeless", "confidence": {"below": 0.2}, "route": "reject"},
+        {
+            "id": "long",
+            "when": "has(prediction.features.n_tokens) && prediction.features.n_tokens > 200",
+            "route": "review",
+            "queue": REVIEW_QUEUE,
+        },
+        {"id": "tie", "margin": {"below": 0.15}, "route": "review", "queue": REVIEW_QUEUE},
+        {
+            "id": "low-confidence",
+            "confidence": {"below": 0.85, "per_label": {"positive": 0.9}},
+            "route": "review",
+            "queue": REVIEW_QUEUE,
+        },
+    ],
+    "audit": {"probability": 0.01},
+    "default": "accept",
+}
+
+_KEY_DIGITS = 12
+_numbers = itertools.count()
+
+
+def fresh_key() -> str:
+    """A request key that was not used yet; all are equally long, and in the order of their use."""
+    return f"{KEY_PREFIX}{next(_numbers):0{_KEY_DIGITS}}"
+
+
+def body() -> bytes:
+    """The next prediction, as JSON; all bodies are equally long."""
+    number = next(_numbers)
+    before, after = _PARTS[number % REVIEWED_ONE_IN]
+    return b"%b%0*d%b" % (before, _KEY_DIGITS, number, after)
+
+
+def batch_body(count: int) -> bytes:
+    """The next predictions, as one batch."""
+    return _batch([body() for _ in range(count)])
+
+
+def claimed_batch_body(count: int) -> bytes:
+    """Predictions that all go to the queue that is claimed from."""
+    before, after = _CLAIMED_PARTS
+    return _batch(
+        [b"%b%0*d%b" % (before, _KEY_DIGITS, next(_numbers), after) for _ in range(count)]
+    )
+
+
+def _batch(bodies: list[bytes]) -> bytes:
+    return b'{"predictions":[' + b",".join(bodies) + b"]}"
+
+
+def _prediction(label: str, confidence: float) -> dict[str, Any]:
+    rest = 1 - confidence
+    others = [name for name in ("negative", "neutral", "positive") if name != label]
+    return {
+        "request_key": KEY_PREFIX + "#",
+        "model": MODEL,
+        "model_version": "1",
+        "label": label,
+        "confidence": confidence,
+        "scores": {label: confidence, others[0]: 0.75 * rest, others[1]: 0.25 * rest},
+        "features": {"n_tokens": 12, "lang": "en"},
+        "segment": {"source": "tweets"},
+        "risk": 0.25,
+        "input_key": "text-4711",
+        "subject": {"text": "great, just what I needed, and right before the weekend as well"},
+    }
+
+
+def _around_key(prediction: dict[str, Any]) -> tuple[bytes, bytes]:
+    """A prediction's JSON before and after the number in its request key."""
+    before, _, after = msgspec.json.encode(prediction).partition(b"#")
+    return before, after
+
+
+# the first of twenty is unsure; scores of binary fractions, so that all are equally long
+_PARTS = [
+    _around_key(_prediction("positive", 0.5625 if number == 0 else 0.9375))
+    for number in range(REVIEWED_ONE_IN)
+]
+_CLAIMED_PARTS = _around_key(
+    {**_prediction("negative", 0.9375), "label": CLAIMED_LABEL, "scores": None}
+)

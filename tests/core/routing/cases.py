@@ -1,0 +1,59 @@
+"""Short ways to write a policy and a prediction, so that a test shows only what it is about."""
+
+import uuid
+from datetime import date
+from typing import Any
+
+import msgspec
+from hypothesis import settings
+
+from app.core.routing.decision import Outcome, decide
+from app.core.routing.draw import day_key
+from app.core.routing.policy import Policy, compile_policy
+from app.core.routing.prediction import Prediction, Signals, signals_of
+from app.core.routing.rules.base import STATE_NAMES
+
+SMALL = settings(derandomize=True, max_examples=50, deadline=None)
+KEY_OF_DAY = day_key(bytes(32), date(2026, 11, 23))
+ID = uuid.UUID("019aaaaa-0000-7000-8000-000000000001")
+
+
+def document(*rules: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return {
+        "name": "sentiment",
+        "applies_to": {"model": "sentiment"},
+        "rules": list(rules),
+        **fields,
+    }
+
+
+def policy(*rules: dict[str, Any], **fields: Any) -> Policy:
+    return compile_policy(document(*rules, **fields), "sentiment", 3)
+
+
+def rule(**fields: Any) -> dict[str, Any]:
+    """A rule that routes to review into `triage`, unless `fields` say otherwise."""
+    written = {"id": "r", "route": "review", **fields}
+    if written["route"] == "review":
+        written.setdefault("queue", "triage")
+    return written
+
+
+def prediction(**fields: Any) -> Prediction:
+    """A prediction as it is read from JSON."""
+    posted = {"request_key": "req-1", "model": "sentiment", "model_version": "1", **fields}
+    if not {"label", "scores", "output"} & set(fields):
+        posted["label"] = "positive"
+    return msgspec.json.decode(msgspec.json.encode(posted), type=Prediction)
+
+
+def signals(**fields: Any) -> Signals:
+    return signals_of(prediction(**fields))
+
+
+def decided(by: Policy | None, of: Prediction, decision_id: uuid.UUID = ID) -> Outcome:
+    return decide(by, of, signals_of(of), decision_id=decision_id.bytes, key_of_day=KEY_OF_DAY)
+
+
+def states(outcome: Outcome) -> list[str]:
+    return [STATE_NAMES[state] for state in outcome.states]

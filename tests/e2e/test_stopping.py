@@ -1,0 +1,36 @@
+"""An operator stops a busy server: what it took on is finished, and nothing keeps running."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Installed, Start
+from tests.e2e.kept import Kept
+from tests.e2e.load import Load
+from tests.e2e.service import processes
+
+# seconds here are those of a busy machine, on which Python alone takes several to start
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+
+async def test_a_server_that_is_told_to_stop_answers_what_it_accepted_and_leaves_nothing_running(
+    start: Start, data_dir: Path, installed: Installed, mark: str
+) -> None:
+    """Slow: starts a server and ends it in good order."""
+    service = start(data_dir)
+    key = service.new_project(installed.admin_key)
+    load = Load(service.client(key), service_stays=False)
+
+    async with load.running():
+        await load.answers(decisions=300, verdicts=40)
+        service.process.terminate()
+    exit_code = service.process.wait()
+    left = processes(mark, data_dir.parent)
+    kept = await Kept.read(data_dir, key)
+
+    assert exit_code == 0
+    assert left == []
+    assert load.mistakes == []
+    kept.expect_promises_of(load)
+    # and nothing was taken whose caller heard no answer
+    assert set(kept.decisions) == set(load.decided.items())
