@@ -120,9 +120,15 @@ class Scenario:
         """A decision that a human corrected to `label`."""
         answered = await self.decided(**changes)
         assert answered.decision.item is not None, "nobody was asked about this prediction"
-        lease = await self.leased(answered.decision.item.queue)
-        verdict = Verdict(Answer.CORRECT, label)
-        await verdict_flows.submit(
-            self.ctx, self.project, lease.assignment_id, lease.token, verdict
-        )
+        await self.corrected(await self.leased(answered.decision.item.queue), label)
         return answered
+
+    async def corrected(self, lease: Lease, label: str) -> None:
+        """The verdict of a lease: another label than the model's."""
+        await verdict_flows.submit(
+            self.ctx,
+            self.project,
+            lease.assignment_id,
+            lease.token,
+            Verdict(Answer.CORRECT, label),
+        )

@@ -45,7 +45,12 @@ async def _reads_or_administers(request: Request, _: Annotated[Any, Security(bea
             raise refused from None
 
 
-Ctx = Annotated[Context, Depends(context)]
+async def _injected_context(request: Request) -> Context:
+    # a coroutine, since a plain function would be run in a thread, with every request
+    return context(request)
+
+
+Ctx = Annotated[Context, Depends(_injected_context)]
 # `Reading`, `Managing` … as a parameter's type is all that a route needs to be protected; `scopes`
 # only tells the OpenAPI document
 Predicting = Annotated[Caller, Security(_Needs(Scope.PREDICT), scopes=[Scope.PREDICT])]

@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.auth import Administering, Ctx
 from app.api.paging import PAGE_ROWS, Cursor, Limit, Page, after, cursor_of
-from app.api.text import Name
+from app.api.text import Moment, Name
 from app.core.access import Scope
 from app.flows import projects as flows
 from app.store.keys import Key, Project
@@ -51,7 +51,7 @@ class KeyIn(BaseModel):
     project: Name | None = Field(None, description="Its name; null only for an admin key.")
     name: Name
     scopes: list[Scope] = Field(min_length=1, max_length=5)
-    expires_at: AwareDatetime | None = None
+    expires_at: Moment | None = None
 
 
 class KeyOut(BaseModel):

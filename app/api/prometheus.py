@@ -17,9 +17,9 @@ from app import telemetry
 from app.api.auth import Ctx, Scraping
 from app.core.learning.accepted_error import Estimate
 from app.core.learning.agreement import RoutedAgreement
-from app.flows import metrics as flows
+from app.flows import facts as flows
 from app.flows.context import Context
-from app.flows.metrics import ProjectFacts
+from app.flows.facts import ProjectFacts
 from app.telemetry import Fact
 
 router = APIRouter(tags=["operations"])

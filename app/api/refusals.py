@@ -12,8 +12,8 @@ WITH_BODY = (errors.Malformed, errors.Invalid, errors.TooLarge)
 
 # what does not follow from the shape of the operation
 PARTICULAR: dict[str, tuple[type[errors.OverruleError], ...]] = {
-    "post_prediction": (errors.RequestKeyConflict, errors.Overloaded),
-    "post_predictions": (errors.RequestKeyConflict, errors.Overloaded),
+    "post_prediction": (errors.RequestKeyConflict, errors.Unstorable, errors.Overloaded),
+    "post_predictions": (errors.Overloaded,),
     "claim": (errors.NotFound,),
     "extend": (errors.LeaseLost, errors.ExtensionsUsedUp),
     "release": (errors.LeaseLost,),

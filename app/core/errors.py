@@ -22,12 +22,10 @@ class OverruleError(Exception):
 
     code = "error"
 
-    def __init__(self, detail: str, *, loc: Loc = (), code: str | None = None) -> None:
+    def __init__(self, detail: str, *, loc: Loc = ()) -> None:
         super().__init__(detail)
         self.detail = detail
         self.places: list[tuple[Loc, str]] = [(loc, detail)] if loc else []
-        if code is not None:
-            self.code = code
 
 
 class Unauthenticated(OverruleError):
@@ -69,6 +67,12 @@ class Malformed(Invalid):
     """The body is not the JSON (or YAML) that it should be."""
 
     code = "malformed"
+
+
+class Unstorable(Invalid):
+    """PostgreSQL cannot keep what was sent."""
+
+    code = "unstorable"
 
 
 class BlindNeedsLabel(Invalid):

@@ -24,7 +24,7 @@ from typing import cast
 import asyncpg
 from msgspec import Struct
 
-from app.core.errors import Invalid, Overloaded, OverruleError, Unavailable
+from app.core.errors import Overloaded, OverruleError, Unavailable, Unstorable
 from app.settings import Settings
 from app.store.decisions import (
     Kept,
@@ -196,6 +196,4 @@ VANISHED = Unavailable("The first decision under this key was just removed; send
 
 
 def _refusal(error: Exception) -> OverruleError:
-    return Invalid(
-        f"PostgreSQL cannot keep this prediction: {error}", loc=("body",), code="unstorable"
-    )
+    return Unstorable(f"PostgreSQL cannot keep this prediction: {error}", loc=("body",))

@@ -23,18 +23,14 @@ from app.core.learning.audits import (
 from app.core.learning.period import Period, Unit, period_of
 from app.flows.context import Context
 from app.store import counts as count_store
-from app.store import keys as key_store
 from app.store import metrics as store
 from app.store.counts import Counted, Selection
 from app.store.engine import Reader
 from app.store.metrics import Compared, Effort, ItemFlow, QueueLoad, Turnaround
-from app.store.partitions import partitions_until
 
 ACCEPT = "accept"
 REJECT = "reject"
 REASONS_MAX = 100
-MODELS_MAX = 1000
-PROJECTS_MAX = 1000
 
 NO_TURNAROUND = Turnaround(None, None, None, 0)
 NO_EFFORT = Effort(0.0, 0)
@@ -111,16 +107,6 @@ class Series:
     points: list[Point]
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectFacts:
-    """What `/metrics` says of one project, over the default range."""
-
-    project: str
-    by_model: Mapping[tuple[str, str, str], Counted]
-    summary: Summary
-    inbox_rows: int
-
-
 async def summary(
     ctx: Context,
     project_id: uuid.UUID,
@@ -135,7 +121,7 @@ async def summary(
         Invalid: the range is empty or out of reach.
     """
     async with ctx.db.snapshot() as tx:
-        return await _summary(tx, project_id, which, start=start, end=end)
+        return await summary_in(tx, project_id, which, start=start, end=end)
 
 
 async def timeseries(
@@ -234,23 +220,6 @@ async def turnaround(
     )
 
 
-async def facts(ctx: Context, project_id: uuid.UUID | None) -> list[ProjectFacts]:
-    """The facts of one project, or of all (the first thousand) for an admin key."""
-    async with ctx.db.snapshot() as tx:
-        if project_id is not None:
-            named = {project_id: await store.project_name(tx, project_id)}
-        else:
-            projects = await key_store.list_projects(tx, None, PROJECTS_MAX)
-            named = {project.id: project.name for project in projects}
-        return [await _facts(tx, id_, name) for id_, name in named.items()]
-
-
-async def partition_horizon(ctx: Context) -> datetime | None:
-    """The end of the last partition of decisions."""
-    async with ctx.db.read() as tx:
-        return await partitions_until(tx)
-
-
 @dataclass(frozen=True, slots=True)
 class _Audits:
     """Sizes of strata and what became of their audits, by the hour."""
@@ -324,7 +293,7 @@ class _Measured:
         )
 
 
-async def _summary(
+async def summary_in(
     tx: Reader,
     project_id: uuid.UUID,
     which: Selection,
@@ -332,6 +301,7 @@ async def _summary(
     start: datetime | None = None,
     end: datetime | None = None,
 ) -> Summary:
+    """All figures over one range, as this transaction sees them."""
     now = await store.present(tx)
     period = period_of(start, end, now)
     scope = (tx, project_id, period, which)
@@ -352,21 +322,6 @@ async def _summary(
         agreement=await asyncio.to_thread(_agreement, audits, reviews.get(None)),
         accepted_error=await asyncio.to_thread(audits.accepted_error),
     )
-
-
-async def _facts(tx: Reader, project_id: uuid.UUID, name: str) -> ProjectFacts:
-    everything = Selection()
-    found = await _summary(tx, project_id, everything)
-    by_model = await count_store.decisions_by(
-        tx,
-        project_id,
-        found.period,
-        everything,
-        ("model", "model_version", "route"),
-        rows_max=MODELS_MAX,
-    )
-    waiting = await count_store.waiting_rows(tx, project_id)
-    return ProjectFacts(name, {(m, v, r): n for (m, v, r), n in by_model.items()}, found, waiting)
 
 
 async def _decisions_by_bucket(

@@ -6,11 +6,12 @@ Why nobody is handed what somebody else holds, and nobody waits:
   statement, so two claims never see the same row as free, and a claim never waits for an
   assignment. It locks exactly what it takes: a claim that locked more than it needs would let the
   queue look empty to the others for as long as its transaction lasts.
-- **One reviewer, one lease per item.** All claims of one reviewer pass through the lock on the
-  reviewer's row, taken one statement earlier, so each sees what the one before it took. Within
-  a claim only the lowest open slot of an item counts. Should some other writer break this, the
-  partial unique index `uq_assignments_one_per_reviewer` refuses the row, and the claim is run
-  again.
+- **One reviewer, one lease per item.** Only the lowest open slot of an item counts, so two claims
+  cannot take two slots of one item at once, unless one of them has reopened a lower slot that the
+  other does not see yet. All claims of one reviewer pass through the lock on the reviewer's row,
+  taken one statement earlier, so each sees what the one before it took. Should some other writer
+  break the rule, the partial unique index `uq_assignments_one_per_reviewer` refuses the row, and
+  the claim is run again.
 - **Reopening** what has run out happens in the claim itself, before it looks, so leases come back
   without a worker. It skips what is locked: whoever has locked it (a submit, another claim) will
   settle it.

@@ -5,11 +5,11 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from app.flows import readiness
 from app.flows.context import Context
 from app.main import build
 from app.settings import Settings
 from app.store.engine import Database
+from app.store.partitions import partitions_until
 
 
 def probing(ctx: Context) -> httpx.AsyncClient:
@@ -71,7 +71,7 @@ async def test_readiness_needs_the_codes_revision_or_a_newer_one(
 
 async def test_readiness_needs_partitions_ahead_of_the_present(ctx: Context) -> None:
     async with ctx.db.read() as tx:
-        until = await readiness.partitions_until(tx)
+        until = await partitions_until(tx)
     assert until is not None
     statuses = []
 

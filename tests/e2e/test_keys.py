@@ -18,7 +18,7 @@ from tests.e2e.service import OVERRULE, REPOSITORY, START_LIMIT_S, address, envi
 # seconds here are those of a busy machine, on which Python alone takes several to start
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
-KEY = re.compile(r"ovr_\w+")
+KEY = re.compile(r"ovr_[\w-]+")
 # every replica refuses it within a second: five times that
 REVOKED_LIMIT_S = 5
 

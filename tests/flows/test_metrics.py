@@ -12,6 +12,7 @@ from app.core.learning.audits import AuditedShare
 from app.core.learning.period import Unit
 from app.flows import metrics, upkeep
 from app.flows.context import Context
+from app.store import counts
 from app.store.counts import Counted, Selection
 from app.store.keys import AUDITS, UNROUTED
 from app.store.metrics import QueueLoad, Turnaround
@@ -112,7 +113,7 @@ async def test_accepted_error_weights_each_stratum_by_its_size(
     await the_known_example(rows)
     if folded == "half folded":
         async with ctx.db.write() as tx:
-            await metrics.count_store.fold(tx, rows.project, 1)
+            await counts.fold(tx, rows.project, 1)
     if folded == "folded":
         await upkeep.fold(ctx)
 

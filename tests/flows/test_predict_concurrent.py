@@ -287,10 +287,12 @@ async def test_decision_removed_between_two_looks_asks_to_be_sent_again(
 async def test_what_was_accepted_is_finished_before_the_service_ends(
     committed_db: Database, settings: Settings
 ) -> None:
-    async with running(committed_db, settings, commit_lanes=1) as scene:
-        async with commits_held_up(committed_db):
-            tasks = [await being_committed(scene, scene.posted())]
-            tasks += [await waiting(scene, scene.posted()) for _ in range(5)]
+    async with (
+        running(committed_db, settings, commit_lanes=1) as scene,
+        commits_held_up(committed_db),
+    ):
+        tasks = [await being_committed(scene, scene.posted())]
+        tasks += [await waiting(scene, scene.posted()) for _ in range(5)]
 
     assert not scene.ctx.gatherer._lanes
     assert (await sizes(scene.ctx, scene.project))["decisions"] == 6

@@ -34,9 +34,8 @@ class Explained:
         return self.tx.now
 
     async def execute(self, query: Any, _: Any = None) -> Any:
-        compiled = query.compile(
-            dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True}
-        )
+        dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+        compiled = query.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
         explained = await self.tx.raw.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {compiled}")
         self.note(explained[0]["Plan"])
         return await self.tx.execute(query)

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -65,8 +66,6 @@ async def test_a_queue_looks_empty_to_nobody_while_another_claims(committed_db: 
 async def test_one_reviewer_at_many_screens_never_holds_an_item_twice(committed_db: Database):
     project = await add_project(committed_db)
     queue = await add_triage(committed_db, project)
-    # known already: the first claim of all would hold the others up by making the reviewer
-    assert await claim(committed_db, project, queue, "r-1") == []
     item_ids = await add_items(committed_db, project, queue, 5, slots=3)
 
     shares = await asyncio.gather(
@@ -75,6 +74,21 @@ async def test_one_reviewer_at_many_screens_never_holds_an_item_twice(committed_
 
     claimed = [lease.task.item_id for share in shares for lease in share]
     assert sorted(claimed) == item_ids
+
+
+async def test_the_claims_of_one_reviewer_pass_one_by_one(committed_db: Database):
+    project = await add_project(committed_db)
+    queue = await add_triage(committed_db, project)
+    assert await claim(committed_db, project, queue, "r-1") == []
+    await add_items(committed_db, project, queue, 2)
+
+    async with committed_db.write() as tx:
+        await begin_claim(tx, project, queue.id, "r-1")
+        second = asyncio.create_task(claim(committed_db, project, queue, "r-1"))
+        assert await waits_for_a_lock(committed_db, second)
+        others = await claim(committed_db, project, queue, "r-2")
+
+    assert len(others) == len(await second) == 1
 
 
 async def test_expiry_leaves_alone_what_is_being_submitted(committed_db: Database, later: Database):
@@ -104,7 +118,7 @@ async def test_a_submit_that_waited_for_the_expiry_finds_its_lease_lost(
         submitting = asyncio.create_task(
             judge(committed_db, project, lease.assignment_id, lease.token)
         )
-        await somebody_waits(committed_db)
+        assert await waits_for_a_lock(committed_db, submitting)
 
     assert await submitting is False
 
@@ -149,12 +163,13 @@ async def test_a_verdict_waits_for_the_one_before_it_and_then_finds_itself_withd
     assert sorted(answers) == [False, True]
 
 
-async def somebody_waits(db: Database) -> None:
-    """Return once a transaction of this database waits for another's lock."""
-    while True:
+async def waits_for_a_lock(db: Database, doing: asyncio.Task[Any]) -> bool:
+    """True once a transaction waits for another's lock; False when it was done without."""
+    while not doing.done():
         async with db.read() as tx:
             if await tx.raw.fetchval(
                 "SELECT count(*) FROM pg_stat_activity "
                 "WHERE datname = current_database() AND wait_event_type = 'Lock'"
             ):
-                return
+                return True
+    return False

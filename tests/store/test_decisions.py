@@ -1,0 +1,131 @@
+"""What the tables themselves refuse about decisions, and how the hot insert decides who is first."""
+
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+import pytest
+
+from app.flows.context import Context
+from app.flows.predict import _prepare
+from app.store.decisions import NewDecision, insert_decisions, is_missing_partition, kept_keys
+from app.store.ids import lowest_id_at, new_id
+from app.store.policies import routing_view
+from app.store.recorded_decisions import decisions_by_id
+from tests.scenario import Scenario
+
+
+async def new_decision(scenario: Scenario, **changes: Any) -> NewDecision:
+    async with scenario.ctx.db.read() as tx:
+        view = await routing_view(tx, scenario.project)
+    return _prepare(scenario.project, view, None, scenario.posted(**changes))
+
+
+async def test_only_new_request_keys_are_inserted_and_the_others_say_what_they_stand_for(
+    ctx: Context, scenario: Scenario
+) -> None:
+    first = await new_decision(scenario, request_key="a")
+    repeated = await new_decision(scenario, request_key="a")
+    new = await new_decision(scenario, request_key="b")
+    async with ctx.db.write() as tx:
+        await insert_decisions(tx, [first])
+
+    async with ctx.db.write() as tx:
+        inserted = await insert_decisions(tx, [repeated, new])
+
+    assert inserted == {new.decision.id}
+    async with ctx.db.read() as tx:
+        kept = await kept_keys(tx, [(scenario.project, key) for key in ("a", "b", "c")])
+        found = await decisions_by_id(
+            tx, scenario.project, [first.decision.id, repeated.decision.id, new.decision.id]
+        )
+    assert {key: entry.decision_id for (_, key), entry in kept.items()} == {
+        "a": first.decision.id,
+        "b": new.decision.id,
+    }
+    assert kept[scenario.project, "a"].digest == first.digest
+    assert found == {row.decision.id: row.decision for row in (first, new)}
+
+
+async def test_decision_of_another_project_is_not_found(ctx: Context, scenario: Scenario) -> None:
+    row = await new_decision(scenario)
+    async with ctx.db.write() as tx:
+        await insert_decisions(tx, [row])
+
+        assert await decisions_by_id(tx, new_id(), [row.decision.id]) == {}
+        assert await kept_keys(tx, [(new_id(), row.decision.request_key)]) == {}
+
+
+async def test_transaction_that_fails_leaves_nothing(ctx: Context, scenario: Scenario) -> None:
+    row = await new_decision(scenario, request_key="a")
+
+    async def inserts_and_fails() -> None:
+        async with ctx.db.write() as tx:
+            await insert_decisions(tx, [row])
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await inserts_and_fails()
+
+    async with ctx.db.read() as tx:
+        assert await kept_keys(tx, [(scenario.project, "a")]) == {}
+        assert await decisions_by_id(tx, scenario.project, [row.decision.id]) == {}
+
+
+INSERT = """
+    INSERT INTO decisions (project_id, id, request_key, model, model_version, route, reason, trace,
+      audited, inclusion_probability, stratum, shadow, digest, item_id, decided_at, scores_are)
+    VALUES ($1, $2, 'r', 'm', '1', $3, 'default', '', $4, $5, 's', $6, $7, $8, now(), 'top_k')
+"""
+ITEM = uuid.UUID(int=1)
+NEVER = datetime(2060, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("constraint", "changes"),
+    [
+        ("ck_decisions_route", {"route": "maybe"}),
+        ("ck_decisions_audit", {"route": "review", "audited": True, "item": ITEM}),
+        ("ck_decisions_audit", {"audited": True, "shadow": True}),
+        ("ck_decisions_item", {"route": "review", "item": None}),
+        ("ck_decisions_item", {"audited": True, "item": None}),
+        ("ck_decisions_item", {"item": ITEM}),
+        ("ck_decisions_item", {"route": "review", "item": ITEM, "shadow": True}),
+        ("ck_decisions_inclusion", {"inclusion": 0.0}),
+        ("ck_decisions_inclusion", {"inclusion": 1.5}),
+        ("ck_decisions_digest", {"digest": b"short"}),
+    ],
+)
+async def test_table_refuses_a_decision_that_contradicts_itself(
+    ctx: Context, constraint: str, changes: dict[str, Any]
+) -> None:
+    row = {
+        "route": "accept",
+        "audited": False,
+        "inclusion": 0.5,
+        "shadow": False,
+        "digest": bytes(32),
+        "item": None,
+        **changes,
+    }
+
+    with pytest.raises(asyncpg.CheckViolationError) as refused:
+        async with ctx.db.write() as tx:
+            await tx.raw.execute(INSERT, new_id(), new_id(), *row.values())
+
+    assert refused.value.constraint_name == constraint
+    assert not is_missing_partition(refused.value)
+
+
+async def test_missing_partition_is_told_from_a_broken_rule(ctx: Context) -> None:
+    far = uuid.UUID(int=lowest_id_at(NEVER).int + 1)
+
+    with pytest.raises(asyncpg.CheckViolationError) as refused:
+        async with ctx.db.write() as tx:
+            await tx.raw.execute(
+                INSERT, new_id(), far, "accept", False, 0.5, False, bytes(32), None
+            )
+
+    assert is_missing_partition(refused.value)
+    assert not is_missing_partition(asyncpg.UniqueViolationError("another error"))
