@@ -1,5 +1,6 @@
 """Policies: documents in JSON or YAML, their versions, and which one is active."""
 
+import asyncio
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -132,6 +133,11 @@ class _PlainLoader(yaml.SafeLoader):
         return mapping
 
 
+def _yaml(raw: bytes) -> Any:
+    """Seconds for the largest document: not for the thread that answers predictions."""
+    return yaml.load(raw, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader with less
+
+
 async def _document(request: Request) -> Any:
     """The body as plain data: JSON, or YAML where the content type says so."""
     raw = await request.body()
@@ -141,7 +147,7 @@ async def _document(request: Request) -> Any:
         return decode(_anything, raw)
     try:
         # through JSON: a date becomes text, NaN null, and what is left must be a document anyway
-        loaded = yaml.load(raw, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader with less
+        loaded = await asyncio.to_thread(_yaml, raw)
         return decode(_anything, msgspec.json.encode(loaded, order=None))
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise Malformed(f"Not valid YAML: {error}.", loc=("body",)) from None

@@ -15,7 +15,7 @@ from starlette.types import Scope as AsgiScope
 from app.api.auth import context
 from app.api.decision_out import DecisionOut
 from app.api.problems import problem_of
-from app.api.wire import decode, encode, reply
+from app.api.wire import decode, decode_outline, encode, reply
 from app.core.access import Scope
 from app.core.errors import Invalid, Malformed, OverruleError, TooLarge, Unavailable
 from app.core.routing.prediction import Prediction
@@ -107,7 +107,7 @@ def _dry_run(request: Request) -> bool:
 def _raws(body: bytes) -> Sequence[Any]:
     """The rows of a batch, each still JSON text."""
     try:
-        return decode(_batch, body).predictions
+        return decode_outline(_batch, body).predictions
     except Malformed:
         # perhaps for a string of one row only (half of a surrogate pair), which a more lenient
         # parser lets pass; the row itself is refused when it is read

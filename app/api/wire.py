@@ -18,7 +18,7 @@ encode = msgspec.json.encode
 
 
 def decode(decoder: "msgspec.json.Decoder[T]", raw: Any) -> T:
-    """Decode one JSON text.
+    """Decode one JSON text, of which nothing is a NUL character.
 
     Args:
         decoder: of the type that is expected.
@@ -28,19 +28,29 @@ def decode(decoder: "msgspec.json.Decoder[T]", raw: Any) -> T:
         Malformed: not JSON, or text that is not Unicode.
         Invalid: JSON of another shape; a string with NUL; nesting without end.
     """
+    value = decode_outline(decoder, raw)
+    # PostgreSQL keeps no NUL in text; the escape is rare, so the search for it is the rule and the
+    # walk the exception
+    if b"\\u0000" in bytes(raw):
+        _refuse_nul(msgspec.json.decode(raw), ())
+    return value
+
+
+def decode_outline(decoder: "msgspec.json.Decoder[T]", raw: Any) -> T:
+    """Decode one JSON text whose parts are decoded later, each for itself.
+
+    Raises:
+        Malformed: not JSON, or text that is not Unicode.
+        Invalid: JSON of another shape; nesting without end.
+    """
     try:
-        value = decoder.decode(raw)
-        # PostgreSQL keeps no NUL in text; the escape is rare, so the search for it is the rule
-        # and the walk the exception
-        if b"\\u0000" in bytes(raw):
-            _refuse_nul(msgspec.json.decode(raw), ())
+        return decoder.decode(raw)
     except msgspec.ValidationError as error:
         raise Invalid.of([place_of(error)]) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Malformed(f"Not valid JSON: {error}.", loc=("body",)) from None
     except RecursionError:
         raise Invalid("Nested too deeply.", loc=("body",)) from None
-    return value
 
 
 def reply(value: Any, status: int) -> Response:

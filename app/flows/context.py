@@ -31,5 +31,5 @@ class Context:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Finish what was accepted before the block is left."""
-        async with self.gatherer.draining():
+        async with self.gatherer.draining(), self.watch.ending():
             yield

@@ -7,6 +7,8 @@ just those. It starts with the first to wait and ends with the last.
 
 import asyncio
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from app.store.assignments import claimants_served
@@ -27,6 +29,7 @@ class QueueWatch:
     def __init__(self, db: Database, tick_s: float = TICK_S) -> None:
         self._db = db
         self._tick_s = tick_s
+        self._ending = asyncio.Event()
         self._queues: dict[tuple[uuid.UUID, uuid.UUID], _Watched] = {}
 
     async def wait(
@@ -52,11 +55,21 @@ class QueueWatch:
         woken.result()
         return True
 
+    @asynccontextmanager
+    async def ending(self) -> AsyncIterator[None]:
+        """Let the looks that are under way come to an end before the block is left."""
+        yield
+        self._ending.set()
+        while tickers := [watched.ticker for watched in self._queues.values() if watched.ticker]:
+            await asyncio.wait(tickers)
+
     async def _tick(self, key: tuple[uuid.UUID, uuid.UUID], watched: _Watched) -> None:
         try:
-            while watched.waiting:
+            while watched.waiting and not self._ending.is_set():
                 await self._wake_served(key, watched)
-                await asyncio.sleep(self._tick_s)
+                # always a whole tick: who was woken in vain must not ask again at once
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._ending.wait(), self._tick_s)
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
             for woken in watched.waiting:
                 if not woken.done():

@@ -40,7 +40,7 @@ async def test_each_line_is_answered_and_in_order(
         + b"{not json\n"
         + b"\n  \r\n"
         + lines({"model": "m"}, first, {**first, "confidence": 0.1})
-        + b'"\xff"\r\n'
+        + b'{"model": "\xff"}\r\n'
         # the last line may lack its end
         + lines(scenario.prediction(request_key="last")).rstrip()
     )
@@ -185,7 +185,7 @@ class Connection:
                 await self.may_read.wait()
             self.sent.append(message)
 
-        await self.app(self.scope, self.incoming.get, send)  # type: ignore[arg-type]
+        await self.app(self.scope, self.incoming.get, send)
 
     def sends(self, body: bytes, *, more: bool) -> None:
         self.incoming.put_nowait({"type": "http.request", "body": body, "more_body": more})

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 from jsonschema import Draft202012Validator, FormatChecker
-from referencing import Registry, Resource
+from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 from app.flows.context import Context
@@ -85,9 +85,7 @@ operations = [
     for method, described in methods.items()
 ]
 schemas: dict[str, Any] = document["components"]["schemas"]
-_registry: Registry[Any] = Registry().with_resource(
-    DOCUMENT, Resource(contents=document, specification=DRAFT202012)
-)
+_registry: Registry[Any] = Registry().with_resource(DOCUMENT, DRAFT202012.create_resource(document))
 
 
 def mistakes(value: Any, schema: dict[str, Any]) -> list[str]:

@@ -1,5 +1,6 @@
 """Who may do what, for every operation of the OpenAPI document: none can be forgotten."""
 
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -17,10 +18,12 @@ OPEN_ADDRESSES = {"/openapi.json", "/docs", "/docs/oauth2-redirect"}
 # a name in their path is the caller's own to take, whoever else has one like it
 MAKES_ITS_OWN = {"put_policy", "put_queue"}
 
-by_id = {"ids": lambda operation: operation.name}
 closed = [operation for operation in operations if operation.name not in OPEN]
+with_key = pytest.mark.parametrize("operation", closed, ids=lambda operation: operation.name)
 of_projects = [operation for operation in closed if not operation.for_admins]
-with_key = pytest.mark.parametrize("operation", closed, **by_id)
+of_a_project = pytest.mark.parametrize(
+    "operation", of_projects, ids=lambda operation: operation.name
+)
 
 
 async def call(
@@ -40,9 +43,7 @@ def test_only_probes_are_open() -> None:
 def test_only_the_document_and_its_page_are_not_in_it(world: World) -> None:
     documented = {operation.path for operation in operations}
 
-    undocumented = {
-        route.path for route in world.app.routes if getattr(route, "path", None)
-    } - documented
+    undocumented = set(_paths(world.app.routes)) - documented
 
     assert undocumented == OPEN_ADDRESSES
 
@@ -125,7 +126,7 @@ async def test_the_scopes_of_an_operation_are_enough_and_needed(
     assert [found.status_code for found in allowed if not found.is_success] == []
 
 
-@pytest.mark.parametrize("operation", of_projects, **by_id)
+@of_a_project
 async def test_another_projects_things_are_not_there(
     world: World, other: World, operation: Operation
 ) -> None:
@@ -139,7 +140,7 @@ async def test_another_projects_things_are_not_there(
     assert await _seen(other) == before
 
 
-@pytest.mark.parametrize("operation", of_projects, **by_id)
+@of_a_project
 async def test_to_its_own_project_everything_is_there(other: World, operation: Operation) -> None:
     body = _body_with_ids_of(other, operation)
     if operation.name in {"put_policy", "validate_policy"}:
@@ -180,6 +181,16 @@ def test_every_body_with_ids_is_tried_with_another_projects() -> None:
     }
 
     assert ids == {"lookup_decisions"}, "give it another project's ids in _body_with_ids_of"
+
+
+def _paths(routes: Iterable[Any]) -> Iterator[str]:
+    """The paths of all routes, those of included routers and those kept out of the document too."""
+    for route in routes:
+        inside = getattr(route, "original_router", None)
+        if inside is not None:
+            yield from _paths(inside.routes)
+        else:
+            yield route.path
 
 
 def _body_with_ids_of(world: World, operation: Operation) -> Any:

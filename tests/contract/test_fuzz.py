@@ -58,13 +58,11 @@ async def _answer(world: World, operation: Operation, case: Any) -> httpx.Respon
         case.body["wait_s"] = 0
     if isinstance(case.query, dict):
         case.query.pop("wait_s", None)
-    made = requests.Request(**case.as_transport_kwargs(base_url="http://overrule.test")).prepare()
+    made: Any = requests.Request(**case.as_transport_kwargs(base_url="http://o.test")).prepare()
     headers = {name: value for name, value in made.headers.items() if name != "Authorization"}
     key = world.admin if operation.for_admins else world.key
     async with world.http(key) as http, world.undone():
-        return await http.request(
-            made.method or operation.method, str(made.url), content=made.body, headers=headers
-        )
+        return await http.request(made.method, made.url, content=made.body, headers=headers)
 
 
 def _complaint(operation: Operation, response: httpx.Response) -> str | None:

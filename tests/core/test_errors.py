@@ -12,9 +12,8 @@ def test_one_place_is_the_detail_and_several_are_counted() -> None:
     assert two.places == [(("label",), "Is required."), (("risk",), "Too high.")]
 
 
-def test_an_error_may_carry_a_code_of_its_own() -> None:
-    assert NotFound("No queue.").code == "not_found"
-    assert NotFound("No queue.", code="no_queue").code == "no_queue"
+def test_an_error_may_name_one_place_or_none() -> None:
+    assert NotFound("No queue.").places == []
     assert NotFound("No queue.", loc=("queue",)).places == [(("queue",), "No queue.")]
 
 

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,7 +78,7 @@ def start(folder: Path, mark: str) -> Iterator[Start]:
     """Start servers; those that still run after the test are stopped in order."""
     started: list[Service] = []
 
-    def start(data_dir: Path, *options: str, **more: str) -> Service:
+    def start(data_dir: Path, *options: str, **more: Any) -> Service:
         service = Service.start(data_dir, *options, mark=mark, **more)
         started.append(service)
         return service

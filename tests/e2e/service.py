@@ -167,8 +167,8 @@ def _is_of(process: Any, mark: str, folder: Path) -> bool:
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
         if process.name().startswith("postgres"):
-            return folder in Path(process.cwd()).parents
-        return process.environ().get(MARK) == mark
+            return folder in Path(str(process.cwd())).parents
+        return bool(process.environ().get(MARK) == mark)
     except (OSError, psutil.Error):
         return False
 

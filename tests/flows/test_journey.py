@@ -79,5 +79,11 @@ async def test_one_prediction_from_post_to_metric(client: httpx.AsyncClient) -> 
 
     # and the dashboard shows it
     summary = await call(client, "GET", "/v1/metrics/summary?model=sentiment")
-    assert summary["decisions"]["total"] == 1
+    assert summary["decisions"]["by_route"]["review"] == {"decisions": 1, "share": 1.0}
+    assert summary["by_reason"] == [{"reason": "unsure", "decisions": 1, "share": 1.0}]
     assert summary["human_seconds"] == 12.5
+    assert summary["turnaround"]["n"] == 1
+    reviews = summary["agreement"]["reviews"]
+    assert (reviews["value"], reviews["n"]) == (0.0, 1)
+    (triage,) = (queue for queue in summary["queues"] if queue["queue"] == "triage")
+    assert (triage["inflow"], triage["outflow"], triage["depth"]) == (1, 1, 0)

@@ -26,7 +26,8 @@ DEFAULT_AUDITS = "audits"
 # no rule may carry them: they are reasons of their own
 RESERVED_IDS = frozenset({"default", "no-policy"})
 
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+# `$` alone would let a newline at the end through
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$(?!\n)")]
 Route = Literal["accept", "review", "reject"]
 Probability = Annotated[float, Meta(ge=0, le=1)]
 

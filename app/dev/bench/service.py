@@ -1,8 +1,10 @@
 """What is measured: a throwaway database, a server process and a worker, as in production."""
 
+import asyncio
 import os
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -12,7 +14,7 @@ from pathlib import Path
 from app.core.access import PROJECT_SCOPES
 from app.dev.bench.connection import connected, request_bytes
 from app.dev.bench.load import BenchError
-from app.dev.bench.traffic import CLAIMED_QUEUE, POLICY, REVIEW_QUEUE
+from app.dev.bench.traffic import CLAIMED_QUEUE, POLICY, REVIEW_QUEUE, body
 from app.flows.context import Context
 from app.flows.projects import create_key
 from app.settings import Settings
@@ -22,6 +24,7 @@ from app.store.keys import find_project
 from app.store.migrations import migrate
 
 STOP_S = 30
+WORKER_START_S = 60
 # whatever else is set (lanes, pools) holds for the service that is measured
 _NOT_OURS = ("OVERRULE_DATABASE_URL", "OVERRULE_MIGRATE_URL", "OVERRULE_DATA_DIR")
 
@@ -53,8 +56,10 @@ async def running_service(data_dir: Path) -> AsyncIterator[Service]:
             ctx = Context.over(db, settings)
             project_id, key = await _make_project(ctx)
             with _server(embedded.url) as port, _worker(embedded.url):
-                await _put_policy(port, key)
-                yield Service(port, embedded.url, ctx, project_id, key)
+                service = Service(port, embedded.url, ctx, project_id, key)
+                await _put_policy(service)
+                await _worker_is_up(service)
+                yield service
         finally:
             await db.close()
     finally:
@@ -82,14 +87,27 @@ async def _make_project(ctx: Context) -> tuple[uuid.UUID, str]:
     return project.id, new.text
 
 
-async def _put_policy(port: int, key: str) -> None:
-    async with connected(port, 1) as (connection,):
+async def _put_policy(service: Service) -> None:
+    async with connected(service.port, 1) as (connection,):
         for queue in (REVIEW_QUEUE, CLAIMED_QUEUE):
-            await connection.put(f"/v1/queues/{queue}", key, {})
+            await connection.put(f"/v1/queues/{queue}", service.key, {})
         path = f"/v1/policies/{POLICY['name']}"
-        version = (await connection.put(path, key, POLICY))["version"]
+        version = (await connection.put(path, service.key, POLICY))["version"]
         activate = f"{path}/versions/{version}/activate"
-        await connection.expect(200, request_bytes("POST", activate, key, b""))
+        await connection.expect(200, request_bytes("POST", activate, service.key, b""))
+
+
+async def _worker_is_up(service: Service) -> None:
+    """Wait until the worker has folded a first prediction: its start should not be measured."""
+    async with connected(service.port, 1) as (connection,):
+        request = request_bytes("POST", "/v1/predictions", service.key, body())
+        await connection.expect(201, request)
+    until = time.monotonic() + WORKER_START_S
+    async with service.ctx.db.read() as tx:
+        while await tx.raw.fetchval("SELECT count(*) FROM inbox"):
+            if time.monotonic() > until:
+                raise BenchError("The worker did not start; see above.")
+            await asyncio.sleep(0.05)
 
 
 @contextmanager

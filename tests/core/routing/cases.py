@@ -5,7 +5,6 @@ from datetime import date
 from typing import Any
 
 import msgspec
-from hypothesis import settings
 
 from app.core.routing.decision import Outcome, decide
 from app.core.routing.draw import day_key
@@ -13,7 +12,6 @@ from app.core.routing.policy import Policy, compile_policy
 from app.core.routing.prediction import Prediction, Signals, signals_of
 from app.core.routing.rules.base import STATE_NAMES
 
-SMALL = settings(derandomize=True, max_examples=50, deadline=None)
 KEY_OF_DAY = day_key(bytes(32), date(2026, 11, 23))
 ID = uuid.UUID("019aaaaa-0000-7000-8000-000000000001")
 

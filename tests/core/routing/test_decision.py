@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app.core.routing.policy import trace_of
 from app.core.routing.prediction import signals_of
-from tests.core.routing.cases import SMALL, decided, policy, prediction, rule, states
+from tests.core.routing.cases import decided, policy, prediction, rule, states
 
 share = st.floats(0, 1)
 
@@ -160,7 +160,6 @@ def test_the_same_arguments_give_the_same_outcome() -> None:
     assert decided(by, posted) == decided(by, posted)
 
 
-@SMALL
 @given(
     confidence=st.none() | share,
     risk=st.none() | share,
@@ -186,7 +185,6 @@ def test_every_decision_has_a_chance_to_be_seen_and_only_reviews_are_certain(
     assert not (outcome.audited and outcome.route == "review")
 
 
-@SMALL
 @given(confidences=st.lists(st.none() | share, max_size=8), lower=share, higher=share)
 def test_raising_a_threshold_never_sends_less_to_review(
     confidences: list[float | None], lower: float, higher: float

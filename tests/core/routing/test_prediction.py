@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from app.core.errors import Invalid
 from app.core.routing import prediction as limits
 from app.core.routing.prediction import Prediction, digest_of, float32_bytes, signals_of
-from tests.core.routing.cases import SMALL, prediction, signals
+from tests.core.routing.cases import prediction, signals
 
 PROBABLE = {"positive": 0.5, "neutral": 0.3, "negative": 0.2}
 
@@ -192,7 +192,6 @@ contents = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-@SMALL
 @given(contents)
 def test_digest_does_not_depend_on_the_order_of_fields(content: dict[str, Any]) -> None:
     shuffled = {
@@ -203,7 +202,6 @@ def test_digest_does_not_depend_on_the_order_of_fields(content: dict[str, Any]) 
     assert digest_of(prediction(**shuffled)) == digest_of(prediction(**content))
 
 
-@SMALL
 @given(contents, contents)
 def test_digests_are_equal_exactly_when_the_decoded_contents_are(
     one: dict[str, Any], other: dict[str, Any]
