@@ -21,7 +21,6 @@ from contextlib import asynccontextmanager
 from itertools import islice
 from typing import cast
 
-import asyncpg
 from msgspec import Struct
 
 from app.core.errors import Overloaded, OverruleError, Unavailable, Unstorable
@@ -29,29 +28,18 @@ from app.settings import Settings
 from app.store.decisions import (
     Kept,
     NewDecision,
+    PartitionMissingError,
+    RowsRefusedError,
     insert_decisions,
-    is_missing_partition,
     kept_keys,
 )
-from app.store.engine import RETRIED, Database, retried
+from app.store.engine import Database, retried
 from app.store.ids import time_of
 from app.store.partitions import ensure_partitions
 from app.telemetry import COMMIT_ROWS, COMMIT_SECONDS, COMMITS_SPLIT, WAITING_ROWS
 
 # what became of a row: it is new, or its request key already stood for something, or it failed
 Result = bool | Kept | OverruleError
-
-
-# what speaks against a row and not against the database; the last three are the driver's, for a
-# value that it cannot encode
-ROW_REFUSED = (
-    asyncpg.DataError,
-    asyncpg.IntegrityConstraintViolationError,
-    asyncpg.ProgramLimitExceededError,
-    ValueError,
-    OverflowError,
-    TypeError,
-)
 
 
 class _Waiting(Struct):
@@ -140,9 +128,7 @@ class Gatherer:
             return await self._commit(rows)
         except OverruleError as error:
             return [error] * len(rows)
-        except RETRIED:
-            return [Unavailable("The database is too busy; send it again.")] * len(rows)
-        except ROW_REFUSED as error:
+        except RowsRefusedError as error:
             if len(rows) == 1:
                 return [_refusal(error)]
             COMMITS_SPLIT.inc()
@@ -157,9 +143,7 @@ class Gatherer:
             firsts.setdefault((row.project_id, row.decision.request_key), row)
         try:
             new = await self._insert(list(firsts.values()))
-        except asyncpg.CheckViolationError as error:
-            if not is_missing_partition(error):
-                raise
+        except PartitionMissingError:
             await self._make_partition(rows)
             new = await self._insert(list(firsts.values()))
         others = [row for row in rows if row.decision.id not in new]

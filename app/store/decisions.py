@@ -32,6 +32,14 @@ class NewDecision(Struct, frozen=True, gc=False):
     assignment_id: uuid.UUID | None
 
 
+class RowsRefusedError(Exception):
+    """PostgreSQL cannot keep one of the rows; nothing was inserted."""
+
+
+class PartitionMissingError(Exception):
+    """There is no partition for the week of one of the rows; nothing was inserted."""
+
+
 class Kept(Struct, frozen=True, gc=False):
     """What a request key already stands for."""
 
@@ -53,7 +61,21 @@ async def insert_decisions(tx: Writer, rows: list[NewDecision]) -> set[uuid.UUID
 
     Returns:
         Ids of the decisions that are new; the others were there under their request key.
+
+    Raises:
+        PartitionMissingError: `ensure_partitions` for the ids' weeks, and try again.
+        RowsRefusedError: try without the row that PostgreSQL cannot keep.
     """
+    try:
+        return await _insert(tx, rows)
+    except _ROW_REFUSED as error:
+        # the same code as for a violated CHECK, which has a name; the message is in any language
+        if isinstance(error, asyncpg.CheckViolationError) and error.constraint_name is None:
+            raise PartitionMissingError(str(error)) from error
+        raise RowsRefusedError(str(error)) from error
+
+
+async def _insert(tx: Writer, rows: list[NewDecision]) -> set[uuid.UUID]:
     ordered = sorted(rows, key=lambda row: (row.project_id.bytes, row.decision.request_key))
     inserted = await tx.raw.fetch(
         _INSERT_KEYS,
@@ -79,12 +101,6 @@ async def insert_decisions(tx: Writer, rows: list[NewDecision]) -> set[uuid.UUID
     return {row.decision.id for row in new}
 
 
-def is_missing_partition(error: asyncpg.PostgresError) -> bool:
-    """Whether an insert found no partition for the week of its ids."""
-    # the same code as for a violated CHECK, which has a name; the message is in any language
-    return isinstance(error, asyncpg.CheckViolationError) and error.constraint_name is None
-
-
 async def kept_keys(
     tx: Reader, keys: list[tuple[uuid.UUID, str]]
 ) -> dict[tuple[uuid.UUID, str], Kept]:
@@ -103,6 +119,17 @@ async def kept_keys(
         for row in rows
     }
 
+
+# what speaks against a row and not against the database; the last three are the driver's, for a
+# value that it cannot encode
+_ROW_REFUSED = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+    ValueError,
+    OverflowError,
+    TypeError,
+)
 
 _INSERT_KEYS = """
     INSERT INTO request_keys (project_id, request_key, decision_id, digest)

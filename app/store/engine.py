@@ -21,7 +21,7 @@ import sqlalchemy.exc
 from sqlalchemy import URL, CursorResult, Executable, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from app.core.errors import DatabaseUnavailable, Invalid
+from app.core.errors import DatabaseUnavailable, Invalid, Unavailable
 from app.settings import Settings
 
 P = ParamSpec("P")
@@ -209,7 +209,11 @@ async def _live_driver_connection(conn: AsyncConnection) -> Any:
 
 
 def retried(flow: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
-    """Run a flow again when PostgreSQL chose it as the loser of a deadlock or of a race."""
+    """Run a flow again when PostgreSQL chose it as the loser of a deadlock or of a race.
+
+    Raises:
+        Unavailable: it lost every time.
+    """
 
     @functools.wraps(flow)
     async def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -218,6 +222,6 @@ def retried(flow: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
                 return await flow(*args, **kwargs)
             except RETRIED:
                 await asyncio.sleep(0.005 * 2**attempt)
-        return await flow(*args, **kwargs)
+        raise Unavailable("The database is too busy; send it again.")
 
     return run

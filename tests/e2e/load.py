@@ -65,13 +65,16 @@ class Load:
         self, decisions: dict[str, tuple[int, str]], verdicts: dict[str, tuple[int, str]]
     ) -> None:
         """What is sent again is answered as the first time."""
-        assert set(decisions) == set(self.sent)
-        assert {key: decisions[key] for key in self.decided} == {
-            key: (200, decision) for key, decision in self.decided.items()
+        others = {
+            key: decisions[key]
+            for key, decision in self.decided.items()
+            if decisions[key] != (200, decision)
         }
+        assert not others, f"answered otherwise than before: {others}"
+        assert set(decisions) == set(self.sent), "a row was not answered"
         assert verdicts == {
             assignment: (200, verdict) for assignment, (_, verdict) in self.judged.items()
-        }
+        }, f"answered otherwise than before: {verdicts}"
 
     async def send_again(self, http: httpx.AsyncClient) -> dict[str, tuple[int, str]]:
         """Every prediction once more: its row's status, and its decision."""

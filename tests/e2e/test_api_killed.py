@@ -34,11 +34,13 @@ async def test_a_killed_server_has_lost_and_doubled_nothing_that_it_answered(
     again = start(data_dir)
     kept = await Kept.read(data_dir, key)
     async with again.client(key) as http:
-        load.expect_the_same(await load.send_again(http), await load.submit_again(http))
+        decisions = await load.send_again(http)
+        verdicts = await load.submit_again(http)
         resumed = {reviewer: await leases_of(http, reviewer) for reviewer in load.held}
 
     assert load.mistakes == []
     kept.expect_promises_of(load)
+    load.expect_the_same(decisions, verdicts)
     submitted = {assignment for assignment, _, _ in kept.verdicts}
     for reviewer, lease in load.held.items():
         held = lease["assignment_id"], lease["token"]

@@ -2,7 +2,10 @@
 
 import asyncio
 import os
+import shutil
 import signal
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
@@ -10,10 +13,10 @@ import httpx
 import pytest
 
 from app.store.embedded import EmbeddedPostgres
-from tests.e2e.conftest import Installed, Start
+from tests.e2e.conftest import Installed
 from tests.e2e.kept import Kept
 from tests.e2e.load import Load, prediction
-from tests.e2e.service import postmaster, until
+from tests.e2e.service import Service, copy_of, new_folder, postmaster, processes, until
 
 # seconds here are those of a busy machine, on which Python alone takes several to start
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -25,12 +28,23 @@ SLACK_S = 5
 WORKER_START_S = 30
 
 
+@pytest.fixture(scope="module")
+def service(installed: Installed) -> Iterator[Service]:
+    """One server for the tests of this file: each has to leave it whole."""
+    folder, mark = new_folder(), uuid.uuid4().hex
+    started = Service.start(copy_of(installed.data_dir, folder), mark=mark)
+    yield started
+    exit_code = started.stop()
+    left = processes(mark, folder)
+    shutil.rmtree(folder)
+    assert (exit_code, left) == (0, [])
+
+
 async def test_a_killed_postgresql_is_back_without_a_restart_and_nothing_answered_is_lost(
-    start: Start, data_dir: Path, installed: Installed
+    service: Service, installed: Installed
 ) -> None:
     """Slow: starts a server, and kills its database twice."""
-    service = start(data_dir)
-    key = service.new_project(installed.admin_key)
+    data_dir, key = service.data_dir, service.new_project(installed.admin_key)
     load = Load(service.client(key), service_stays=True)
 
     async with load.running():
@@ -41,24 +55,25 @@ async def test_a_killed_postgresql_is_back_without_a_restart_and_nothing_answere
         os.kill(await busy_session(data_dir), signal.SIGKILL)
         await load.answers(decisions=300, verdicts=20)
     async with service.client(key) as http:
-        load.expect_the_same(await load.send_again(http), await load.submit_again(http))
+        decisions = await load.send_again(http)
+        verdicts = await load.submit_again(http)
 
     assert load.mistakes == []
     assert load.refused > 0, "it was killed without any load"
+    load.expect_the_same(decisions, verdicts)
     (await Kept.read(data_dir, key)).expect_promises_of(load)
 
 
 async def test_a_killed_worker_is_started_again_and_returns_abandoned_leases(
-    start: Start, data_dir: Path, installed: Installed
+    service: Service, installed: Installed
 ) -> None:
-    """Slow: starts a server, and a second worker."""
-    service = start(data_dir)
-    assert service.url
+    """Slow: starts a second worker, and waits for two leases to run out."""
+    key = service.new_project(installed.admin_key)
     killed = service.worker
     killed.kill()
 
     worker = until(lambda: service.worker, WORKER_START_S)
-    async with service.client(installed.first_key) as http:
+    async with service.client(key) as http:
         await http.post("/v1/predictions", json=prediction())
         await claimed_until_open(http, within_s=WORKER_START_S)
         await claimed_until_open(http, within_s=LEASE_S + SLACK_S)

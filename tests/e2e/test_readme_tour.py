@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,7 +83,7 @@ def run_all(commands: list[str], folder: Path, address: str) -> str:
     return done.stdout
 
 
-def documents(said: str) -> list[dict]:
+def documents(said: str) -> list[dict[str, Any]]:
     """The JSON documents in what was printed, in order."""
     decoder = json.JSONDecoder()
     found = []

@@ -13,7 +13,7 @@ from tests.e2e.service import processes
 # seconds here are those of a busy machine, on which Python alone takes several to start
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
-LONG_POLL_S = 3
+LONG_POLL_S = 2
 
 
 async def test_a_server_that_is_told_to_stop_answers_what_it_accepted_and_leaves_nothing_running(

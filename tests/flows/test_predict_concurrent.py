@@ -12,9 +12,11 @@ import pytest
 
 from app.core.errors import DatabaseUnavailable, Overloaded, OverruleError
 from app.core.routing.prediction import Prediction
+from app.flows import gather
 from app.flows.context import Context
 from app.flows.predict import Answered
 from app.settings import Settings
+from app.store import engine
 from app.store.engine import Database
 from tests.flows.tables import counted, sizes
 from tests.flows.test_predict import UNSTORABLE, kinds
@@ -113,8 +115,10 @@ async def test_one_request_key_in_single_requests_and_batches_at_once_is_one_dec
 
 
 async def test_batches_with_the_same_keys_in_opposite_order_never_end_in_an_error(
-    committed_db: Database, settings: Settings
+    committed_db: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # there is no deadlock to begin with, so nothing needs to be tried again
+    monkeypatch.setattr(engine, "RETRIES_MAX", 1)
     chance = random.Random(5)
     async with running(committed_db, settings) as here, running(committed_db, settings) as there:
         there.project = here.project
@@ -183,7 +187,8 @@ async def test_past_the_limit_of_waiting_rows_a_request_is_refused_whole(
             ]
 
             with pytest.raises(Overloaded):
-                await scene.decide(*(scene.posted() for _ in range(3)))
+                async with asyncio.timeout(5):
+                    await scene.decide(*(scene.posted() for _ in range(3)))
 
             taken.append(await waiting(scene, *(scene.posted() for _ in range(2))))
         answers = await asyncio.gather(*taken)
@@ -261,14 +266,18 @@ async def test_commit_that_keeps_losing_asks_to_be_sent_again(
     monkeypatch: pytest.MonkeyPatch,
     refused: type[Exception],
 ) -> None:
+    attempts = []
+
     async def loses(*_: Any) -> Any:
-        raise refused
+        attempts.append(refused)
+        raise refused("lost again")
 
-    monkeypatch.setattr(committed_ctx.gatherer, "_commit", loses)
+    monkeypatch.setattr(gather, "insert_decisions", loses)
 
-    (answer,) = await scene.decide(scene.posted())
+    answers = await scene.decide(scene.posted(), scene.posted())
 
-    assert kinds([answer]) == ["unavailable"]
+    assert kinds(answers) == ["unavailable"] * 2
+    assert len(attempts) == engine.RETRIES_MAX
 
 
 async def test_decision_removed_between_two_looks_asks_to_be_sent_again(

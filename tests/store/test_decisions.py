@@ -6,10 +6,17 @@ from typing import Any
 
 import asyncpg
 import pytest
+from msgspec import structs
 
 from app.flows.context import Context
 from app.flows.predict import _prepare
-from app.store.decisions import NewDecision, insert_decisions, is_missing_partition, kept_keys
+from app.store.decisions import (
+    NewDecision,
+    PartitionMissingError,
+    RowsRefusedError,
+    insert_decisions,
+    kept_keys,
+)
 from app.store.ids import lowest_id_at, new_id
 from app.store.policies import routing_view
 from app.store.recorded_decisions import decisions_by_id
@@ -115,17 +122,21 @@ async def test_table_refuses_a_decision_that_contradicts_itself(
             await tx.raw.execute(INSERT, new_id(), new_id(), *row.values())
 
     assert refused.value.constraint_name == constraint
-    assert not is_missing_partition(refused.value)
 
 
-async def test_missing_partition_is_told_from_a_broken_rule(ctx: Context) -> None:
+async def test_missing_partition_is_told_from_a_row_that_is_refused(
+    ctx: Context, scenario: Scenario
+) -> None:
+    good = await new_decision(scenario)
     far = uuid.UUID(int=lowest_id_at(NEVER).int + 1)
+    unpartitioned = structs.replace(good, decision=structs.replace(good.decision, id=far))
+    contradicting = structs.replace(
+        good, outcome=structs.replace(good.outcome, inclusion_probability=2.0)
+    )
 
-    with pytest.raises(asyncpg.CheckViolationError) as refused:
+    with pytest.raises(PartitionMissingError):
         async with ctx.db.write() as tx:
-            await tx.raw.execute(
-                INSERT, new_id(), far, "accept", False, 0.5, False, bytes(32), None
-            )
-
-    assert is_missing_partition(refused.value)
-    assert not is_missing_partition(asyncpg.UniqueViolationError("another error"))
+            await insert_decisions(tx, [unpartitioned])
+    with pytest.raises(RowsRefusedError):
+        async with ctx.db.write() as tx:
+            await insert_decisions(tx, [contradicting])

@@ -45,23 +45,26 @@ async def closed_loop(
     calls_max: float = math.inf,
     units_per_call: int = 1,
 ) -> Run:
-    """Let the callers call until the time is up or enough calls were begun.
+    """Let the callers call, each once at least, until time is up or enough calls were begun.
 
     Raises:
         BenchError: a call was not answered as it should.
     """
     latencies_s: list[float] = []
     begun = 0
-    began = time.perf_counter()
 
     async def repeat(call: Callable[[], Awaitable[None]]) -> None:
         nonlocal begun
-        while (now := time.perf_counter()) - began < seconds and begun < calls_max:
+        answered = began
+        while begun < calls_max and answered - began < seconds:
             begun += 1
+            called = time.perf_counter()
             await call()
-            latencies_s.append(time.perf_counter() - now)
+            answered = time.perf_counter()
+            latencies_s.append(answered - called)
 
     with _undisturbed():
+        began = time.perf_counter()
         await asyncio.gather(*map(repeat, callers))
         elapsed_s = time.perf_counter() - began
     return Run(elapsed_s, latencies_s, units_per_call)

@@ -167,9 +167,7 @@ def test_a_single_audit_has_an_effective_size() -> None:
 
 
 def test_importing_the_module_does_not_import_scipy() -> None:
-    code = (
-        "import sys, app.core.learning.agreement; print(*sys.modules)"
-    )
+    code = "import sys, app.core.learning.agreement; print(*sys.modules)"
 
     loaded = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
