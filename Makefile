@@ -31,10 +31,10 @@ serve: setup ## start the service with its own PostgreSQL
 	$(BIN)/overrule serve
 
 test: setup ## run all tests
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest -n 2 $(PYTEST_ARGS)
 
 test-deep: setup ## run the tests with many more examples for every property
-	$(BIN)/pytest --hypothesis-profile=deep --timeout=1800 $(PYTEST_ARGS)
+	$(BIN)/pytest -n 2 --hypothesis-profile=deep --timeout=1800 $(PYTEST_ARGS)
 
 test-postgres15: setup ## run the store and migration tests on PostgreSQL 15
 	@test -x $(POSTGRES15_BIN)/initdb || { \

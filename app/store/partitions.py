@@ -23,6 +23,9 @@ def week_of(moment: datetime) -> datetime:
 async def ensure_partitions(tx: Writer, moment: datetime, *, weeks_ahead: int = WEEKS_AHEAD) -> int:
     """Make the partitions of the week of `moment` and of the weeks after it.
 
+    A table is made beside and then attached: that goes on while others insert, where making it as
+    a partition would lock all of `decisions` against them.
+
     Returns:
         How many were not there yet.
     """
@@ -32,7 +35,8 @@ async def ensure_partitions(tx: Writer, moment: datetime, *, weeks_ahead: int = 
     missing = [week for week in weeks if _name(week) not in there]
     for week in missing:
         await tx.raw.execute(
-            f"CREATE TABLE {_name(week)} PARTITION OF decisions "
+            f"CREATE TABLE {_name(week)} (LIKE decisions INCLUDING CONSTRAINTS);"
+            f"ALTER TABLE decisions ATTACH PARTITION {_name(week)} "
             f"FOR VALUES FROM ('{lowest_id_at(week)}') "
             f"TO ('{lowest_id_at(week + timedelta(weeks=1))}')"
         )

@@ -10,7 +10,8 @@ from tests.conftest import RollingBack
 from tests.contract.world import World, prepare
 
 
-@pytest.fixture(scope="package")
+# of a module and no longer: its open transaction must not be in the way of tests that lock tables
+@pytest.fixture(scope="module")
 async def stage(database_url: str, settings: Settings) -> AsyncIterator[tuple[World, World]]:
     database = RollingBack(database_url, settings)
     await database.begin()

@@ -1,14 +1,15 @@
 """Five hundred predictions a request, 5 % of them to review.
 
 The baseline is a plain loop over the driver, without HTTP: the statements by which the service
-stores such rows (`INSERT … SELECT FROM unnest` into request_keys; then decisions, items,
-assignments and inbox), with the columns that the service itself made, and fresh ids and request
-keys, all prepared before the clock starts. BEGIN, the two statements, COMMIT, 500 rows at a time,
-as many rows as ours has just stored, over as many connections as the service has commit lanes.
+stores such rows (request_keys first; then decisions, items, assignments and inbox), each an
+`INSERT … SELECT FROM unnest`, with the columns that the service itself made, and fresh ids and
+request keys, all prepared before the clock starts. BEGIN, the statements, COMMIT, 500 rows at a
+time, as many rows as ours has just stored, over as many connections as the service has commit
+lanes.
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -112,7 +113,7 @@ async def _pattern(service: Service) -> _Pattern:
     decode = msgspec.json.Decoder(Prediction).decode
     predictions = [decode(body()) for _ in range(ROWS)]
     await predict(_with_gatherer(ctx, keeping), service.project_id, predictions)
-    recorder = _Recorder()
+    recorder = _Recorder(await _column_types(ctx))
     await insert_decisions(Writer(conn=NO_CONNECTION, raw=recorder, now=None), keeping.rows)
     policies = {row.decision.policy_id for row in keeping.rows}
     queues = {row.queue.id for row in keeping.rows if row.queue is not None}
@@ -138,7 +139,8 @@ class _Keeping(Gatherer):
 class _Recorder:
     """In the place of a driver connection: writes down what it should execute."""
 
-    def __init__(self) -> None:
+    def __init__(self, column_types: dict[str, dict[str, str]]) -> None:
+        self._column_types = column_types
         self.statements: list[Statement] = []
 
     async def fetch(self, sql: str, *arguments: Any) -> list[dict[str, Any]]:
@@ -149,6 +151,34 @@ class _Recorder:
     async def execute(self, sql: str, *arguments: Any) -> None:
         """The insert of everything else."""
         self.statements.append((sql, arguments))
+
+    async def copy_records_to_table(
+        self, table: str, *, records: Iterable[tuple[Any, ...]], columns: Sequence[str]
+    ) -> None:
+        """A COPY, in the baseline an insert like the others."""
+        types = [self._column_types[table][column] for column in columns]
+        # the driver takes JSON as text
+        arrays = ["text" if kind == "jsonb" else kind for kind in types]
+        sql = (
+            f"INSERT INTO {table} ({', '.join(columns)}) "  # noqa: S608 - names of our own tables
+            f"SELECT {', '.join(f'c{n}::{kind}' for n, kind in enumerate(types))} FROM unnest("
+            f"{', '.join(f'${n}::{kind}[]' for n, kind in enumerate(arrays, 1))}) "
+            f"AS rows ({', '.join(f'c{n}' for n in range(len(columns)))})"
+        )
+        self.statements.append((sql, tuple(zip(*records, strict=True))))
+
+
+async def _column_types(ctx: Context) -> dict[str, dict[str, str]]:
+    """By table, the types of its columns."""
+    async with ctx.db.read() as tx:
+        rows = await tx.raw.fetch(
+            "SELECT table_name, column_name, data_type FROM information_schema.columns "
+            "WHERE table_schema = 'public'"
+        )
+    types: dict[str, dict[str, str]] = {}
+    for row in rows:
+        types.setdefault(row["table_name"], {})[row["column_name"]] = row["data_type"]
+    return types
 
 
 def _renewed(pattern: _Pattern) -> list[Statement]:
