@@ -40,6 +40,8 @@ def test_every_command_of_the_tour_answers(tmp_path: Path) -> None:
     finally:
         server.terminate()
         server.wait(30)
+        assert server.stdout is not None
+        server.stdout.close()
 
     assert server.returncode == 0
     first, queue, policy, active, clear, unclear, lease, verdict, read, summary, error = documents(

@@ -10,8 +10,6 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-import cel
-
 from app.core.routing.prediction import Prediction, Signals
 from app.core.routing.rules.base import ERROR, FIRED, MISSING, PASSED, Finding
 
@@ -87,6 +85,10 @@ class Expression:
 
 def _compiled(source: str) -> tuple[Any, str]:
     try:
+        # here and not above: the library brings its own command line with it, half a second that
+        # every process would pay, with expressions or without
+        import cel  # noqa: PLC0415
+
         return cel.compile(_with_doubles(source)), ""
     except Exception as error:  # noqa: BLE001 - the library raises several kinds
         return None, str(error)[:OBSERVED_MAX]
