@@ -227,7 +227,7 @@ def bench_command(
         Path | None, typer.Option("--json", help="Write the figures to this file.")
     ] = None,
     case: Annotated[list[str] | None, typer.Option(help="Only these cases.")] = None,
-    seconds: Annotated[float, typer.Option(help="Seconds of each measurement.")] = 5.0,
+    seconds: Annotated[float, typer.Option(help="Seconds of each measurement.")] = 3.0,
 ) -> None:
     """Measure this machine: every figure beside a baseline of the same run."""
     from app.dev.bench import main as bench  # noqa: PLC0415 - servers have no use for it

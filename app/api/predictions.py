@@ -15,7 +15,7 @@ from starlette.types import Scope as AsgiScope
 from app.api.auth import context
 from app.api.decision_out import DecisionOut
 from app.api.problems import problem_of
-from app.api.wire import decode, decode_outline, encode, reply
+from app.api.wire import decode, decode_outline, encode, may_hold_nul, refuse_nul, reply
 from app.core.access import Scope
 from app.core.errors import Invalid, Malformed, OverruleError, TooLarge, Unavailable
 from app.core.routing.prediction import Prediction
@@ -85,7 +85,8 @@ async def post_predictions(request: Request) -> Response:
     caller = await authenticate(ctx, request.headers.get("authorization"), Scope.PREDICT)
     if request.headers.get("content-type", "").startswith(NDJSON):
         return _Lines(_Stream(ctx, caller.project, request))
-    raws = _raws(await request.body())
+    body = await request.body()
+    raws = _raws(body)
     rows_max, row_bytes_max = ctx.settings.batch_rows_max, ctx.settings.line_bytes_max
     if len(raws) > rows_max:
         raise TooLarge(
@@ -94,7 +95,8 @@ async def post_predictions(request: Request) -> Response:
         )
     too_long = TooLarge(f"A prediction of a batch has at most {row_bytes_max} bytes.")
     rows = [raw if memoryview(raw).nbytes <= row_bytes_max else too_long for raw in raws]
-    return reply(Results(await _decide_rows(ctx, caller.project, rows)), 200)
+    decided = await _decide_rows(ctx, caller.project, rows, with_nul=may_hold_nul(body))
+    return reply(Results(decided), 200)
 
 
 def _dry_run(request: Request) -> bool:
@@ -119,8 +121,10 @@ def _raws(body: bytes) -> Sequence[Any]:
         raise
 
 
-async def _decide_rows(ctx: Context, project_id: Any, raws: list[Any]) -> list[Row]:
-    read = [_read(raw) for raw in raws]
+async def _decide_rows(
+    ctx: Context, project_id: Any, raws: list[Any], *, with_nul: bool
+) -> list[Row]:
+    read = [_read(raw, with_nul=with_nul) for raw in raws]
     good = [prediction for prediction in read if isinstance(prediction, Prediction)]
     answers = iter(await flow.predict(ctx, project_id, good) if good else ())
     return [
@@ -129,12 +133,15 @@ async def _decide_rows(ctx: Context, project_id: Any, raws: list[Any]) -> list[R
     ]
 
 
-def _read(raw: Any) -> Prediction | OverruleError:
+def _read(raw: Any, *, with_nul: bool) -> Prediction | OverruleError:
     """One row; its error takes its place instead of ending the others."""
     if isinstance(raw, OverruleError):
         return raw
     try:
-        return decode(_prediction, raw)
+        prediction = decode_outline(_prediction, raw)
+        if with_nul:
+            refuse_nul(raw)
+        return prediction
     except OverruleError as error:
         return error
 
@@ -184,7 +191,8 @@ class _Stream:
 
     async def _decide(self, chunk: list[Any]) -> None:
         try:
-            rows = await _decide_rows(self._ctx, self._project_id, chunk)
+            with_nul = any(isinstance(line, bytes) and may_hold_nul(line) for line in chunk)
+            rows = await _decide_rows(self._ctx, self._project_id, chunk, with_nul=with_nul)
         except Unavailable as error:
             rows = [_row(error)] * len(chunk)
         self._answered.put_nowait(b"".join(encode(row) + b"\n" for row in rows))

@@ -17,23 +17,38 @@ T = TypeVar("T")
 encode = msgspec.json.encode
 
 
-def decode(decoder: "msgspec.json.Decoder[T]", raw: Any) -> T:
+def decode(decoder: "msgspec.json.Decoder[T]", raw: bytes) -> T:
     """Decode one JSON text, of which nothing is a NUL character.
 
     Args:
         decoder: of the type that is expected.
-        raw: bytes, or a part of a body.
+        raw: the text.
 
     Raises:
         Malformed: not JSON, or text that is not Unicode.
         Invalid: JSON of another shape; a string with NUL; nesting without end.
     """
     value = decode_outline(decoder, raw)
-    # PostgreSQL keeps no NUL in text; the escape is rare, so the search for it is the rule and the
-    # walk the exception
-    if b"\\u0000" in bytes(raw):
-        _refuse_nul(msgspec.json.decode(raw), ())
+    if may_hold_nul(raw):
+        refuse_nul(raw)
     return value
+
+
+def may_hold_nul(raw: bytes) -> bool:
+    """Whether a JSON text can hold a NUL character, which PostgreSQL does not keep in text.
+
+    The escape is rare, so the search for it is the rule and the walk of `refuse_nul` the exception.
+    """
+    return b"\\u0000" in raw
+
+
+def refuse_nul(raw: Any) -> None:
+    """Walk through one JSON text that has been decoded before.
+
+    Raises:
+        Invalid: a string of it holds a NUL character.
+    """
+    _refuse_nul(msgspec.json.decode(raw), ())
 
 
 def decode_outline(decoder: "msgspec.json.Decoder[T]", raw: Any) -> T:

