@@ -141,9 +141,9 @@ def _read(raw: Any, *, with_nul: bool) -> Prediction | OverruleError:
         prediction = decode_outline(_prediction, raw)
         if with_nul:
             refuse_nul(raw)
-        return prediction
     except OverruleError as error:
         return error
+    return prediction
 
 
 def _row(result: Answered | OverruleError) -> Row:

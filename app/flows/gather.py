@@ -77,11 +77,10 @@ class Gatherer:
         waiting = _Waiting(rows, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
         self._waiting_rows += len(rows)
-        WAITING_ROWS.set(self._waiting_rows)
         if len(self._lanes) < self._lanes_max:
             self._lanes.add(asyncio.create_task(self._work()))
-        # shielded: a client that hangs up takes its handler away, not its row
-        return await asyncio.shield(waiting.done)
+        # a client that hangs up takes its handler away, and with it this wait; not its row
+        return await waiting.done
 
     @asynccontextmanager
     async def draining(self) -> AsyncIterator[None]:
@@ -98,7 +97,8 @@ class Gatherer:
                 await self._commit_together(together)
             except Exception as error:  # noqa: BLE001 - a mistake of ours ends with its callers
                 for waiting in together:
-                    waiting.done.set_exception(error)
+                    if not waiting.done.done():
+                        waiting.done.set_exception(error)
         # before this task gives way to another: who arrives from now on needs a lane of its own
         self._lanes.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
@@ -109,7 +109,9 @@ class Gatherer:
         COMMIT_SECONDS.observe(time.perf_counter() - began)
         COMMIT_ROWS.observe(len(rows))
         for waiting in together:
-            waiting.done.set_result(list(islice(results, len(waiting.rows))))
+            answer = list(islice(results, len(waiting.rows)))
+            if not waiting.done.done():
+                waiting.done.set_result(answer)
 
     def _take(self) -> list[_Waiting]:
         """The next ones, in order of arrival, up to `commit_rows_max` rows."""

@@ -269,12 +269,14 @@ WHERE a.project_id = $1 AND a.id = $2
 FOR UPDATE OF a
 """
 
+# A lease that runs is a leased assignment (ck_assignments_leased), so the state is not asked for:
+# that would let the planner take the partial index over all leased and submitted ones.
 _EXTEND = """
 UPDATE assignments
 SET extensions = extensions + 1,
   lease_until = greatest(lease_until,
     coalesce($5::timestamptz, statement_timestamp()) + $4 * interval '1 second')
-WHERE project_id = $1 AND id = $2 AND token = $3 AND state = 'leased'
+WHERE project_id = $1 AND id = $2 AND token = $3
   AND lease_until > coalesce($5::timestamptz, statement_timestamp())
 RETURNING lease_until
 """
@@ -283,7 +285,7 @@ _RELEASE = """
 UPDATE assignments
 SET state = 'open', reviewer = NULL, leased_at = NULL, lease_until = NULL,
   skipped_by = CASE WHEN $4 THEN skipped_by || reviewer ELSE skipped_by END
-WHERE project_id = $1 AND id = $2 AND token = $3 AND state = 'leased'
+WHERE project_id = $1 AND id = $2 AND token = $3
   AND lease_until > coalesce($5::timestamptz, statement_timestamp())
 RETURNING id
 """

@@ -89,9 +89,11 @@ async def _insert(tx: Writer, rows: list[NewDecision]) -> set[uuid.UUID]:
     if new:
         asked = [row for row in new if row.queue is not None]
         counts = count((row.project_id, row.count_key, row.decision.audited) for row in new)
+        await tx.raw.copy_records_to_table(
+            "decisions", records=map(_decision_columns, new), columns=_DECISION_COLUMNS
+        )
         await tx.raw.execute(
-            _INSERT_DECISIONS,
-            *zip(*map(_decision_columns, new), strict=True),
+            _INSERT_ITEMS_AND_COUNTS,
             *(zip(*map(_item_columns, asked), strict=True) if asked else _NO_ITEMS),
             list(counts),
             [new_id() for _ in counts],
@@ -137,43 +139,42 @@ _INSERT_KEYS = """
     ON CONFLICT DO NOTHING RETURNING decision_id
 """
 
-# name, type of the parameter, cast of the value
-_DECISION_COLUMNS = [
-    ("project_id", "uuid", ""),
-    ("id", "uuid", ""),
-    ("request_key", "text", ""),
-    ("model", "text", ""),
-    ("model_version", "text", ""),
-    ("label", "text", ""),
-    ("confidence", "float8", ""),
-    ("route", "text", ""),
-    ("reason", "text", ""),
-    ("policy_id", "uuid", ""),
-    ("trace", "text", ""),
-    ("audited", "bool", ""),
-    ("audit_probability", "float8", ""),
-    ("audit_draw", "float8", ""),
-    ("inclusion_probability", "float8", ""),
-    ("stratum", "text", ""),
-    ("item_id", "uuid", ""),
-    ("shadow", "bool", ""),
-    ("segment", "text", "::jsonb"),
-    ("risk", "float8", ""),
-    ("context_key", "text", ""),
-    ("input_key", "text", ""),
-    ("digest", "bytea", ""),
-    ("occurred_at", "timestamptz", ""),
-    ("decided_at", "timestamptz", ""),
-    ("scores_are", "text", ""),
-    ("scores", "text", "::jsonb"),
-    ("members", "text", "::jsonb"),
-    ("features", "text", "::jsonb"),
-    ("embedding", "bytea", ""),
-    ("subject", "text", "::jsonb"),
-    ("output", "text", "::jsonb"),
-]
+_DECISION_COLUMNS = (
+    "project_id",
+    "id",
+    "request_key",
+    "model",
+    "model_version",
+    "label",
+    "confidence",
+    "route",
+    "reason",
+    "policy_id",
+    "trace",
+    "audited",
+    "audit_probability",
+    "audit_draw",
+    "inclusion_probability",
+    "stratum",
+    "item_id",
+    "shadow",
+    "segment",
+    "risk",
+    "context_key",
+    "input_key",
+    "digest",
+    "occurred_at",
+    "decided_at",
+    "scores_are",
+    "scores",
+    "members",
+    "features",
+    "embedding",
+    "subject",
+    "output",
+)
 # what an item copies of its decision, and what is its own
-_ITEM_COLUMNS = [
+_ITEM_COLUMNS = [  # name, type of the parameter, cast of the value
     ("project_id", "uuid", ""),
     ("id", "uuid", ""),
     ("kind", "text", ""),
@@ -205,23 +206,17 @@ _ITEM_EXTRA = [("due_s", "float8"), ("assignment_id", "uuid"), ("rank", "int8")]
 _NO_ITEMS: list[list[Any]] = [[] for _ in range(len(_ITEM_COLUMNS) + len(_ITEM_EXTRA))]
 
 
-def _insert_decisions() -> str:
-    first_item = len(_DECISION_COLUMNS) + 1
-    first_count = first_item + len(_ITEM_COLUMNS) + len(_ITEM_EXTRA)
-    item_types = [(name, kind) for name, kind, _ in _ITEM_COLUMNS] + _ITEM_EXTRA
-    names = ", ".join(name for name, _, _ in _DECISION_COLUMNS)
-    item_names = ", ".join(name for name, _, _ in _ITEM_COLUMNS)
+def _insert_items_and_counts() -> str:
+    first_count = 1 + len(_ITEM_COLUMNS) + len(_ITEM_EXTRA)
+    types = [(name, kind) for name, kind, _ in _ITEM_COLUMNS] + _ITEM_EXTRA
+    parameters = ", ".join(f"${n}::{kind}[]" for n, (_, kind) in enumerate(types, 1))
+    names = ", ".join(name for name, _, _ in _ITEM_COLUMNS)
     now = f"coalesce(${first_count + 3}, statement_timestamp())"
     return f"""
-        WITH decided AS (
-          INSERT INTO decisions ({names})
-          SELECT {", ".join(name + cast for name, _, cast in _DECISION_COLUMNS)}
-          FROM unnest({_parameters([(n, k) for n, k, _ in _DECISION_COLUMNS], 1)}) AS d ({names})
-        ), asked AS (
-          SELECT * FROM unnest({_parameters(item_types, first_item)})
-            AS i ({", ".join(name for name, _ in item_types)})
+        WITH asked AS (
+          SELECT * FROM unnest({parameters}) AS i ({", ".join(name for name, _ in types)})
         ), queued AS (
-          INSERT INTO items ({item_names}, queued_at, due_at)
+          INSERT INTO items ({names}, queued_at, due_at)
           SELECT {", ".join(name + cast for name, _, cast in _ITEM_COLUMNS)},
             {now}, {now} + make_interval(secs => due_s)
           FROM asked
@@ -236,11 +231,7 @@ def _insert_decisions() -> str:
     """
 
 
-def _parameters(columns: list[tuple[str, str]], first: int) -> str:
-    return ", ".join(f"${first + n}::{kind}[]" for n, (_, kind) in enumerate(columns))
-
-
-_INSERT_DECISIONS = _insert_decisions()
+_INSERT_ITEMS_AND_COUNTS = _insert_items_and_counts()
 
 
 def _decision_columns(row: NewDecision) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 import uuid_utils
-from asyncpg.pgproto.pgproto import UUID as DriverUuid
+from asyncpg.pgproto import pgproto
 
 
 def new_id() -> uuid.UUID:
@@ -17,7 +17,7 @@ def new_id() -> uuid.UUID:
 
     It is the driver's own kind of `uuid.UUID`, as ids read back are: made four times as fast.
     """
-    id_: uuid.UUID = DriverUuid(uuid_utils.uuid7().bytes)
+    id_: uuid.UUID = pgproto.UUID(uuid_utils.uuid7().bytes)
     return id_
 
 

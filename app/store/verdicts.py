@@ -152,12 +152,14 @@ JOIN items i ON i.project_id = v.project_id AND i.id = v.item_id
 WHERE v.project_id = $1 AND v.assignment_id = $2 AND v.token = $3 AND v.revision = 1
 """
 
+# A lease that runs is a leased assignment (ck_assignments_leased), so the state is not asked for:
+# that would let the planner take the partial index over all leased and submitted ones.
 _RECORD = """
 WITH taken AS (
   UPDATE assignments
   SET state = 'submitted', lease_until = NULL,
     submitted_at = coalesce($17::timestamptz, statement_timestamp())
-  WHERE project_id = $1 AND id = $2 AND token = $3 AND state = 'leased'
+  WHERE project_id = $1 AND id = $2 AND token = $3
     AND lease_until > coalesce($17::timestamptz, statement_timestamp())
   RETURNING id, item_id, reviewer, leased_at, submitted_at
 ), kept AS (

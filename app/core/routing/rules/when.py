@@ -7,6 +7,7 @@ prediction reaches CEL as a double, so bare integers in an expression are read a
 """
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -27,7 +28,16 @@ _NO_CODE = re.compile(
 )
 _MACRO = re.compile(r"\.\s*(all|exists|exists_one|existsOne|map|filter)\s*\(")
 _INTEGER = re.compile(r"(?<![\w.])(\d+)(?![\w.])")
+# a read of one field of the prediction, or of one entry of a field; a method is no entry
+_READ = re.compile(
+    r"\bprediction\b(?:\s*\.\s*([A-Za-z_]\w*)(?:\s*\.\s*([A-Za-z_]\w*)(?!\w*\s*\())?)?"
+)
 _FEATURE = re.compile(r"\bprediction\s*\.\s*(features|scores|segment)\s*\.\s*([A-Za-z_]\w*)")
+
+
+# by field, the entries that are read of it; None for the whole field. To hand a value to CEL costs
+# more than to evaluate with it, so an expression gets no more than it reads.
+Reads = Mapping[str, frozenset[str] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +49,14 @@ class Expression:
     source: str
     # compiled once per policy version; not part of what is written
     program: Any = field(init=False, default=None, compare=False)
+    reads: Reads = field(init=False, default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         """Compile what is short enough; `check` tells what did not compile."""
         if len(self.source) <= LENGTH_MAX:
             program, _ = _compiled(self.source)
             object.__setattr__(self, "program", program)
+            object.__setattr__(self, "reads", _reads(self.source))
 
     def check(self, labels: frozenset[str] | None) -> str | None:  # noqa: ARG002
         """Length, macros, names, and a trial on sample values."""
@@ -63,7 +75,7 @@ class Expression:
     def look(self, prediction: Prediction, signals: Signals) -> Finding:
         """Evaluate; a field that is not there is `missing`, anything but true or false an error."""
         try:
-            result = self.program.execute({"prediction": _facts(prediction, signals)})
+            result = self.program.execute({"prediction": _facts(prediction, signals, self.reads)})
         except KeyError as error:
             return MISSING, f"no field {error.args[0]!r}"[:OBSERVED_MAX]
         except Exception as error:  # noqa: BLE001 - whatever an expression does, a human decides
@@ -104,22 +116,25 @@ def _with_doubles(source: str) -> str:
     return "".join(parts) + _INTEGER.sub(r"\1.0", source[at:])
 
 
-def _facts(prediction: Prediction, signals: Signals) -> dict[str, Any]:
-    facts: dict[str, Any] = {
-        "model": prediction.model,
-        "model_version": prediction.model_version,
-        "features": _known(prediction.features),
-        "scores": signals.scores or {},
-        "segment": prediction.segment or {},
-    }
-    if signals.label is not None:
-        facts["label"] = signals.label
-    if signals.confidence is not None:
-        facts["confidence"] = signals.confidence
-    if prediction.risk is not None:
-        facts["risk"] = prediction.risk
-    if prediction.context_key is not None:
-        facts["context_key"] = prediction.context_key
+def _reads(source: str) -> Reads:
+    """What an expression reads of the prediction; everything where that cannot be told."""
+    reads: dict[str, frozenset[str] | None] = {}
+    for name, entry in _READ.findall(_NO_CODE.sub(" ", source)):
+        if not name:
+            return dict.fromkeys(_FIELDS)
+        before = reads.get(name, frozenset())
+        reads[name] = None if not entry or before is None else before | {entry}
+    return reads
+
+
+def _facts(prediction: Prediction, signals: Signals, reads: Reads) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
+    for name, entries in reads.items():
+        value = _FIELDS[name](prediction, signals) if name in _FIELDS else None
+        if entries is not None and isinstance(value, dict):
+            value = {entry: value[entry] for entry in entries if entry in value}
+        if value is not None:
+            facts[name] = value
     return facts
 
 
@@ -130,6 +145,19 @@ def _known(features: dict[str, Any] | None) -> dict[str, Any]:
     if None in features.values():
         return {name: value for name, value in features.items() if value is not None}
     return features
+
+
+_FIELDS: dict[str, Callable[[Prediction, Signals], Any]] = {
+    "model": lambda prediction, _: prediction.model,
+    "model_version": lambda prediction, _: prediction.model_version,
+    "features": lambda prediction, _: _known(prediction.features),
+    "scores": lambda _, signals: signals.scores or {},
+    "segment": lambda prediction, _: prediction.segment or {},
+    "label": lambda _, signals: signals.label,
+    "confidence": lambda _, signals: signals.confidence,
+    "risk": lambda prediction, _: prediction.risk,
+    "context_key": lambda prediction, _: prediction.context_key,
+}
 
 
 def _trial(program: Any, source: str) -> str | None:
