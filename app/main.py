@@ -25,10 +25,11 @@ from app.settings import Settings
 from app.store.engine import Database
 
 ROUTERS = (
+    # the hot paths first: routes are looked up in this order
     predictions.router,
+    review_routes.router,
     decisions.router,
     policies.router,
-    review_routes.router,
     metrics.router,
     prometheus.router,
     projects.router,

@@ -81,7 +81,6 @@ class Settings(BaseSettings):
     line_bytes_max: int = Field(
         2**20, ge=1024, description="Bytes of one NDJSON line, and of one prediction in a batch."
     )
-    page_rows_max: int = Field(200, ge=1, le=1000, description="Rows of one page of a list.")
     lease_wait_s_max: float = Field(
         30.0, ge=0, description="Longest long poll of a claim; proxies commonly cut at 60 seconds."
     )

@@ -30,7 +30,7 @@ class DecisionPage(msgspec.Struct, frozen=True):
 
 
 class LookupIn(BaseModel):
-    """Ids and request keys, together at most 1,000."""
+    """Ids and request keys, at most 1,000 of each."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"example": {"request_keys": ["req-81c"]}}

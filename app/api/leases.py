@@ -222,11 +222,13 @@ class VerdictOut(BaseModel):
         )
 
 
-@router.post("/v1/queues/{queue}/leases")
-async def claim(ctx: Ctx, caller: Reviewing, queue: QueueName, body: ClaimIn) -> LeasesOut:
+# A claim and a verdict are a reviewer's hot path: their answers are written out here, since FastAPI
+# would check and copy once more what was just built.
+@router.post("/v1/queues/{queue}/leases", response_model=LeasesOut)
+async def claim(ctx: Ctx, caller: Reviewing, queue: QueueName, body: ClaimIn) -> Response:
     """Claim assignments for a reviewer, first in the queue first."""
     leases = await flows.claim(ctx, caller.project, queue, body.claim())
-    return LeasesOut(leases=[LeaseOut.of(lease) for lease in leases])
+    return _written(LeasesOut(leases=[LeaseOut.of(lease) for lease in leases]), 200)
 
 
 @router.post("/v1/assignments/{assignment_id}/extend")
@@ -247,16 +249,19 @@ async def release(ctx: Ctx, caller: Reviewing, assignment_id: uuid.UUID, body: R
 @router.post(
     "/v1/assignments/{assignment_id}/verdict",
     status_code=201,
+    response_model=VerdictOut,
     responses={200: {"model": VerdictOut, "description": "The same verdict again."}},
 )
 async def submit_verdict(
-    ctx: Ctx, caller: Reviewing, assignment_id: uuid.UUID, body: VerdictIn, response: Response
-) -> VerdictOut:
+    ctx: Ctx, caller: Reviewing, assignment_id: uuid.UUID, body: VerdictIn
+) -> Response:
     """Submit the verdict on a leased assignment; to send it again is safe."""
     stored, first = await submit(ctx, caller.project, assignment_id, body.token, body.given())
-    if not first:
-        response.status_code = 200
-    return VerdictOut.of(stored)
+    return _written(VerdictOut.of(stored), 201 if first else 200)
+
+
+def _written(answer: BaseModel, status: int) -> Response:
+    return Response(answer.model_dump_json(), status, media_type="application/json")
 
 
 def _circumstances(why: Circumstances) -> dict[str, Any]:

@@ -3,11 +3,15 @@
 import base64
 import hashlib
 import hmac
+import re
 import uuid
 from dataclasses import dataclass
 from enum import StrEnum
 
+from app.core.errors import Invalid, Loc
+
 KEY_PREFIX = "ovr"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 class Scope(StrEnum):
@@ -44,6 +48,20 @@ class Caller:
     def name(self) -> str:
         """The caller as the change log names it."""
         return f"key:{self.key_id}"
+
+
+def check_name(name: str, loc: Loc) -> None:
+    """Refuse a name that paths, URLs and metric labels could not all carry.
+
+    Raises:
+        Invalid: with `loc` as its place.
+    """
+    if _NAME.fullmatch(name) is None:
+        raise Invalid(
+            f"{name[:128]!r} is no name: 1 to 128 letters, digits, dots, underscores and hyphens, "
+            "the first a letter or digit.",
+            loc=loc,
+        )
 
 
 def key_text(key_id: uuid.UUID, secret: bytes) -> str:

@@ -4,7 +4,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.core.access import Scope, key_text, secret_digest
+from app.core.access import Scope, check_name, key_text, secret_digest
 from app.core.errors import Invalid, NotFound
 from app.flows.context import Context
 from app.store import keys as store
@@ -54,7 +54,7 @@ async def create_key(
         make_project: make the project where it is not there.
 
     Raises:
-        Invalid: `admin` with a project, or a project's scope without one.
+        Invalid: `admin` with a project, or a project's scope without one; a name that is none.
         NotFound: no such project.
     """
     if (project is None) != (Scope.ADMIN in scopes) or (project is None and len(scopes) > 1):
@@ -62,12 +62,14 @@ async def create_key(
             "A key either belongs to a project, or has the one scope `admin` and no project.",
             loc=("scopes",),
         )
+    check_name(name, ("name",))
     key_id, secret = new_id(), new_secret()
     async with ctx.db.write() as tx:
         project_id = None
         if project is not None:
             found = await store.find_project(tx, project)
             if found is None and make_project:
+                check_name(project, ("project",))
                 found = await _create_project(tx, actor, project)
             if found is None:
                 raise NotFound(f"No project {project!r}.", loc=("project",))

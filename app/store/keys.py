@@ -10,14 +10,11 @@ from sqlalchemy import func, insert, select, update
 
 from app.core.access import Scope
 from app.core.errors import NameTaken
+from app.core.routing.decision import UNROUTED
+from app.core.routing.document import DEFAULT_AUDITS
 from app.store.engine import Reader, Writer
 from app.store.ids import new_id, new_secret
 from app.store.tables import change_log, keys, projects, queues
-
-# every project has them from its first moment: where a prediction goes that no policy speaks of,
-# and where audits go that name no queue of their own
-UNROUTED = "unrouted"
-AUDITS = "audits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +56,9 @@ class StoredKey:
 async def create_project(tx: Writer, name: str) -> Project:
     """Make a project with its built-in queues.
 
+    They are where a prediction goes that no policy speaks of, and where audits go that name no
+    queue of their own.
+
     Raises:
         NameTaken: there is one of that name.
     """
@@ -71,7 +71,7 @@ async def create_project(tx: Writer, name: str) -> Project:
         insert(queues),
         [
             {"project_id": project_id, "id": new_id(), "name": UNROUTED, "blind": False},
-            {"project_id": project_id, "id": new_id(), "name": AUDITS, "blind": True},
+            {"project_id": project_id, "id": new_id(), "name": DEFAULT_AUDITS, "blind": True},
         ],
     )
     found = await find_project(tx, name)

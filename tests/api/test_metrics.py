@@ -10,9 +10,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app import telemetry
 from app.core.access import Scope
+from app.core.routing.document import DEFAULT_AUDITS
 from app.flows import projects
 from app.flows.context import Context
-from app.store.keys import AUDITS
 from tests.scenario import Scenario
 from tests.store.metric_rows import NOON, OFTEN, TEN, CountRow, Rows
 
@@ -101,7 +101,7 @@ async def test_summary_has_every_figure(client: httpx.AsyncClient, rows: Rows) -
         {"reason": "tie", "decisions": 1000, "share": 0.5},
     ]
     assert found["queues"][0] == {
-        "queue": AUDITS,
+        "queue": DEFAULT_AUDITS,
         "depth": 0,
         "oldest_age_s": None,
         "inflow": 73,

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from app.core.access import Scope
+from app.core.errors import Invalid
 from app.flows import projects
 from app.flows.context import Context
 from tests.api.test_predictions import is_problem
@@ -186,6 +187,25 @@ async def test_project_names_are_checked(admin: httpx.AsyncClient) -> None:
     for name in ("", "a b", "-a", "a" * 129, "ä"):
         response = await admin.post(PROJECTS, json={"name": name})
         assert is_problem(response, 422, "invalid")["errors"][0]["loc"] == ["name"]
+
+
+@pytest.mark.parametrize("bad", ["project", "name"])
+async def test_a_key_made_without_the_api_has_names_that_the_api_takes(
+    ctx: Context, bad: str
+) -> None:
+    names = {"project": "moderation", "name": "serving", bad: ""}
+
+    with pytest.raises(Invalid) as refused:
+        await projects.create_key(
+            ctx,
+            "test",
+            project=names["project"],
+            name=names["name"],
+            scopes=[Scope.READ],
+            make_project=True,
+        )
+
+    assert refused.value.places[0][0] == (bad,)
 
 
 async def test_every_change_is_logged_with_who_made_it(

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.access import Caller, Scope, key_text, parse_key, secret_digest, secret_matches
+from app.core.access import (
+    Caller,
+    Scope,
+    check_name,
+    key_text,
+    parse_key,
+    secret_digest,
+    secret_matches,
+)
+from app.core.errors import Invalid
 
 ID = uuid.UUID("019aaaaa-0000-7000-8000-000000000001")
 
@@ -60,6 +69,21 @@ def test_a_secret_matches_its_own_digest_only() -> None:
     assert secret_matches(b"a" * 32, digest)
     assert not secret_matches(b"b" * 32, digest)
     assert b"a" * 32 not in digest
+
+
+@pytest.mark.parametrize("name", ["a", "0", "team.a_b-c", "a" * 128])
+def test_a_name_is_taken(name: str) -> None:
+    check_name(name, ("name",))
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a b", "a/b", "-a", ".a", "a\n", "a" * 129, "\u00e4", "a\x00"]
+)
+def test_what_is_no_name_is_refused_with_its_place(name: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        check_name(name, ("project",))
+
+    assert [place for place, _ in refused.value.places] == [("project",)]
 
 
 def test_caller_is_named_by_its_key_and_an_admin_has_no_project() -> None:

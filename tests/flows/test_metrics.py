@@ -10,11 +10,12 @@ import pytest
 from app.core.errors import Invalid
 from app.core.learning.audits import AuditedShare
 from app.core.learning.period import Unit
+from app.core.routing.decision import UNROUTED
+from app.core.routing.document import DEFAULT_AUDITS
 from app.flows import metrics, upkeep
 from app.flows.context import Context
 from app.store import counts
 from app.store.counts import Counted, Selection
-from app.store.keys import AUDITS, UNROUTED
 from app.store.metrics import QueueLoad, Turnaround
 from tests.store.metric_rows import DAY, NOON, OFTEN, TEN, CountRow, Rows
 
@@ -68,7 +69,7 @@ async def test_an_empty_project_has_zeros_and_nulls_with_reasons(ctx: Context, r
 
     assert found.decisions is not None
     assert (found.decisions.total, found.decisions.audited, found.by_reason) == (0, 0, {})
-    assert found.queues == [QueueLoad(name, 0, None, 0, 0) for name in (AUDITS, UNROUTED)]
+    assert found.queues == [QueueLoad(name, 0, None, 0, 0) for name in (DEFAULT_AUDITS, UNROUTED)]
     assert found.turnaround == Turnaround(None, None, None, 0)
     assert found.effort.human_seconds == 0
     assert (found.accepted_error.estimate.value, found.accepted_error.reason) == (
@@ -185,7 +186,7 @@ async def test_hours_from_the_first_open_audit_on_are_left_out(ctx: Context, row
     await rows.inbox(*(CountRow(hour=hour, decisions=100) for hour in (nine, TEN, eleven)))
     await rows.audits(10, wrong=1, decided_at=nine)
     await rows.audits(10, decided_at=TEN)
-    await rows.item(kind="audit", queue=AUDITS, decided_at=TEN + timedelta(minutes=59))
+    await rows.item(kind="audit", queue=DEFAULT_AUDITS, decided_at=TEN + timedelta(minutes=59))
     await rows.audits(10, decided_at=eleven)
 
     error = await accepted_error(ctx, rows)
@@ -201,7 +202,7 @@ async def test_an_overdue_audit_is_undecided_and_widens_the_interval(
     await the_known_example(rows)
     answered = await accepted_error(ctx, rows)
     for _ in range(5):
-        await rows.item(kind="audit", queue=AUDITS, due=timedelta(days=1))
+        await rows.item(kind="audit", queue=DEFAULT_AUDITS, due=timedelta(days=1))
     open_still = await accepted_error(ctx, rows)
 
     ctx.db.now = TEN + timedelta(days=1)
@@ -228,7 +229,7 @@ async def test_an_answer_without_comparison_is_undecided(
     ctx: Context, rows: Rows, audit: dict[str, Any]
 ) -> None:
     await the_known_example(rows)
-    await rows.resolved(kind="audit", queue=AUDITS, judge="panel", **audit)
+    await rows.resolved(kind="audit", queue=DEFAULT_AUDITS, judge="panel", **audit)
 
     error = await accepted_error(ctx, rows)
 
@@ -240,7 +241,7 @@ async def test_an_answer_without_comparison_is_undecided(
 
 async def test_a_cancelled_audit_is_undecided(ctx: Context, rows: Rows) -> None:
     await the_known_example(rows)
-    await rows.item(kind="audit", queue=AUDITS, state="cancelled")
+    await rows.item(kind="audit", queue=DEFAULT_AUDITS, state="cancelled")
 
     error = await accepted_error(ctx, rows)
 
@@ -251,7 +252,7 @@ async def test_a_later_revision_of_a_resolution_is_the_one_that_counts(
     ctx: Context, rows: Rows
 ) -> None:
     await rows.inbox(CountRow(decisions=100, audited=1))
-    item_id = await rows.resolved(kind="audit", queue=AUDITS, agreed=True)
+    item_id = await rows.resolved(kind="audit", queue=DEFAULT_AUDITS, agreed=True)
     async with ctx.db.write() as tx:
         await tx.raw.execute(
             "INSERT INTO resolutions (project_id, item_id, revision, outcome, label, agreed, "
@@ -278,11 +279,11 @@ async def test_every_judge_is_named(ctx: Context, rows: Rows) -> None:
 async def test_figures_about_decisions_do_not_know_queues(ctx: Context, rows: Rows) -> None:
     await the_known_example(rows)
 
-    found = await summary(ctx, rows, Selection(queue=AUDITS))
+    found = await summary(ctx, rows, Selection(queue=DEFAULT_AUDITS))
 
     assert (found.decisions, found.by_reason) == (None, None)
     assert found.accepted_error.reason == "not_by_queue"
-    assert [load.queue for load in found.queues] == [AUDITS]
+    assert [load.queue for load in found.queues] == [DEFAULT_AUDITS]
     assert found.turnaround.n == 73
 
 
@@ -320,7 +321,7 @@ async def test_queues_have_depth_age_inflow_and_outflow(ctx: Context, rows: Rows
     loads = (await summary(ctx, rows)).queues
 
     audits, unrouted = loads
-    assert audits == QueueLoad(AUDITS, 0, None, 0, 0)
+    assert audits == QueueLoad(DEFAULT_AUDITS, 0, None, 0, 0)
     # of today: queued the open one, the resolved one and the cancelled one; settled those two and
     # yesterday's
     assert (unrouted.inflow, unrouted.outflow) == (3, 3)
@@ -423,7 +424,7 @@ async def test_days_of_a_series_are_whole_utc_days(ctx: Context, rows: Rows) -> 
 async def test_each_bucket_of_a_series_waits_for_its_own_audits(ctx: Context, rows: Rows) -> None:
     eleven = TEN + timedelta(hours=1)
     await rows.inbox(CountRow(decisions=100), CountRow(hour=eleven, decisions=100))
-    await rows.item(kind="audit", queue=AUDITS)
+    await rows.item(kind="audit", queue=DEFAULT_AUDITS)
     await rows.audits(10, wrong=5, decided_at=eleven)
 
     points = await timeseries(ctx, rows, Unit.HOUR)
@@ -460,10 +461,10 @@ async def test_another_projects_rows_are_never_in_a_figure(ctx: Context, rows: R
     empty = await summary(ctx, await Rows.of_new_project(ctx.db))
 
     ours = await summary(ctx, rows)
-    audits = await summary(ctx, rows, Selection(queue=AUDITS))
+    audits = await summary(ctx, rows, Selection(queue=DEFAULT_AUDITS))
 
     assert ours == empty
-    assert [load.queue for load in ours.queues] == [AUDITS, UNROUTED]
+    assert [load.queue for load in ours.queues] == [DEFAULT_AUDITS, UNROUTED]
     assert audits.turnaround.n == 0
     # there was something to be seen
     assert (await summary(ctx, theirs)).accepted_error.estimate.accepted == 1000

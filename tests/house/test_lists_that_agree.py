@@ -98,6 +98,18 @@ def test_the_readme_documents_the_settings() -> None:
     )
 
 
+def test_every_setting_is_used() -> None:
+    read = {
+        node.attr
+        for module in modules()
+        if module.name != "app.settings"
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Attribute)
+    }
+
+    expect_none(set(Settings.model_fields) - read, "obey it, or take it off app/settings.py")
+
+
 def test_every_variable_that_is_mentioned_is_a_setting() -> None:
     known = {f"OVERRULE_{name.upper()}" for name in Settings.model_fields}
 

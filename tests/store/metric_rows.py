@@ -8,10 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from app.core.learning.period import Period
+from app.core.routing.decision import UNROUTED
+from app.core.routing.document import DEFAULT_AUDITS
 from app.store.counts import Selection, decisions_by
 from app.store.engine import Database
 from app.store.ids import new_id
-from app.store.keys import AUDITS, UNROUTED, create_project
+from app.store.keys import create_project
 
 # the hour in which everything happens unless a test says otherwise, and the present of the tests
 TEN = datetime(2026, 11, 23, 10, tzinfo=UTC)
@@ -149,7 +151,7 @@ class Rows:
     async def audits(self, count: int, *, wrong: int = 0, **item: Any) -> None:
         """Answered audits."""
         for n in range(count):
-            await self.resolved(kind="audit", queue=AUDITS, agreed=n >= wrong, **item)
+            await self.resolved(kind="audit", queue=DEFAULT_AUDITS, agreed=n >= wrong, **item)
 
     async def assignment(self, item_id: uuid.UUID, state: str) -> None:
         """An assignment that waits, or is leased until noon."""

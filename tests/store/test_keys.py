@@ -8,11 +8,11 @@ import pytest
 
 from app.core.access import Scope, secret_digest
 from app.core.errors import NameTaken
+from app.core.routing.decision import UNROUTED
+from app.core.routing.document import DEFAULT_AUDITS
 from app.store.engine import Database
 from app.store.ids import new_id
 from app.store.keys import (
-    AUDITS,
-    UNROUTED,
     any_key,
     create_key,
     create_project,
@@ -62,7 +62,10 @@ async def test_project_comes_with_its_builtin_queues_and_a_secret(db: Database) 
     async with db.read() as tx:
         queues = await queues_by_name(tx, project_id)
         secret = await tx.raw.fetchval("SELECT secret FROM projects WHERE id = $1", project_id)
-    assert {name: queue.blind for name, queue in queues.items()} == {UNROUTED: False, AUDITS: True}
+    assert {name: queue.blind for name, queue in queues.items()} == {
+        UNROUTED: False,
+        DEFAULT_AUDITS: True,
+    }
     assert len(secret) == 32
     assert secret != bytes(32)
 

@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy.dialects import postgresql
 
 from app.core.learning.period import Period
+from app.core.routing.document import DEFAULT_AUDITS
 from app.store import counts, metrics
 from app.store.counts import Selection
 from app.store.engine import Database, Reader
-from app.store.keys import AUDITS
 from tests.store.metric_rows import NOON, Rows
 
 HOURS = 5000
@@ -56,7 +56,7 @@ async def rows(db: Database) -> Rows:
     db.now = NOON
     rows = await Rows.of_new_project(db)
     async with db.write() as tx:
-        await tx.raw.execute(_SEED.replace("HOURS", str(HOURS)), rows.project, NOON, AUDITS)
+        await tx.raw.execute(_SEED.replace("HOURS", str(HOURS)), rows.project, NOON, DEFAULT_AUDITS)
         for statement in _SEED_MORE:
             await tx.raw.execute(statement, rows.project)
         for table in ("items", "resolutions", "assignments", "verdicts", "decision_counts"):

@@ -15,9 +15,12 @@ from app.core.errors import Invalid, Loc
 from app.core.routing.prediction import Key, LabelText
 from app.core.routing.rules import BARE, KINDS
 from app.core.routing.rules.base import Condition
+from app.core.routing.rules.when import Expression
 
 RULES_MAX = 50
 LABELS_MAX = 1000
+# of the regular expressions of all rules together: some 0.4 s for one prediction at the worst
+PATTERNS_WEIGHT_MAX = 2000
 SEGMENTS_MAX = 10
 # weights 1/π that differ by more than this make estimates useless
 AUDIT_RATIO_MAX = 10
@@ -99,6 +102,11 @@ def parse(data: Any) -> Document:
             rules[number] = _rule(written, labels, ("rules", number))
         except Invalid as error:
             places += error.places
+    weight = sum(
+        condition.weight() for _, condition in rules.values() if isinstance(condition, Expression)
+    )
+    if weight > PATTERNS_WEIGHT_MAX:
+        places.append((("rules",), "The patterns of all its matches() together cost too much."))
     places += _mistakes(head, {number: rule for number, (rule, _) in rules.items()})
     if places:
         raise Invalid.of(places)

@@ -98,7 +98,10 @@ class Prediction(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
         Meta(description="What an error would cost, as you see it."),
     ] = None
     context_key: Annotated[
-        Key | None, Meta(description="Items that share it travel together to one reviewer.")
+        Key | None,
+        Meta(
+            description="Names what the input is a part of (a thread, a scene); reviewers see it."
+        ),
     ] = None
     input_key: Annotated[
         Key | None,

@@ -1,11 +1,12 @@
 """`when: "has(prediction.features.n_tokens) && prediction.features.n_tokens > 200"`.
 
 Expressions are CEL. The library has no cost limit and no type checker, so the limits are here: at
-most 1,000 characters, no comprehensions, nothing to read but `prediction`. Every number of a
-prediction reaches CEL as a double, so bare integers in an expression are read as doubles too
-(CEL does not multiply the one with the other).
+most 1,000 characters, no comprehensions, no costly regular expressions, nothing to read but
+`prediction`. Every number of a prediction reaches CEL as a double, so bare integers in an
+expression are read as doubles too (CEL does not multiply the one with the other).
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Any, ClassVar
 
 from app.core.routing.prediction import Prediction, Signals
 from app.core.routing.rules.base import ERROR, FIRED, MISSING, PASSED, Finding
+from app.core.routing.rules.patterns import WEIGHT_MAX, patterns_of, weight_of
 
 LENGTH_MAX = 1000
 OBSERVED_MAX = 200
@@ -70,7 +72,20 @@ class Expression:
         strangers = sorted(set(program.variables()) - {"prediction"})
         if strangers:
             return f"Only `prediction` can be read, not {', '.join(strangers)}."
+        if self.weight() > WEIGHT_MAX:
+            return (
+                "matches() takes one written-out pattern, and length times repetitions of all "
+                f"patterns must not be more than {WEIGHT_MAX}."
+            )
         return _trial(program, self.source)
+
+    def weight(self) -> float:
+        """What its regular expressions cost; infinite where that cannot be told."""
+        written = patterns_of(self.source, _NO_CODE)
+        if written is None:
+            return math.inf
+        patterns = [_text(literal) for literal in written]
+        return weight_of([pattern for pattern in patterns if pattern is not None])
 
     def look(self, prediction: Prediction, signals: Signals) -> Finding:
         """Evaluate; a field that is not there is `missing`, anything but true or false an error."""
@@ -104,6 +119,13 @@ def _compiled(source: str) -> tuple[Any, str]:
         return cel.compile(_with_doubles(source)), ""
     except Exception as error:  # noqa: BLE001 - the library raises several kinds
         return None, str(error)[:OBSERVED_MAX]
+
+
+def _text(literal: str) -> str | None:
+    """The string that a CEL literal stands for; None for bytes, which match nothing."""
+    program, _ = _compiled(literal)
+    value = program.execute({}) if program is not None else None
+    return value if isinstance(value, str) else None
 
 
 def _with_doubles(source: str) -> str:
