@@ -6,7 +6,7 @@ import signal
 import sys
 import uuid
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -121,7 +121,7 @@ def create_key(  # noqa: PLR0917 - the command line knows them by name
             project=project,
             name=name,
             scopes=scope,
-            expires_at=expires_at,
+            expires_at=expires_at.replace(tzinfo=UTC) if expires_at is not None else None,
             make_project=True,
         )
 

@@ -48,7 +48,7 @@ class ListenError(Exception):
 
 
 def serve(settings: Settings, *, with_worker: bool) -> None:
-    """Serve until told to stop (SIGINT, SIGTERM); what was accepted is finished first.
+    """Serve until told to stop (SIGINT, SIGTERM, SIGHUP); what was accepted is finished first.
 
     Raises:
         ListenError: the address is taken or not ours.
@@ -58,6 +58,9 @@ def serve(settings: Settings, *, with_worker: bool) -> None:
     # the server re-raises the signal that ended it; as an exit it unwinds what is entered below
     for number in STOP_SIGNALS:
         signal.signal(number, _stop)
+    # a terminal that is closed must not leave the database behind; under nohup it stays ignored
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     with _listening(settings) as listener, database(settings) as (url, embedded):
         asyncio.run(_prepare(url, settings))
         worker = _Worker(url) if with_worker else None

@@ -23,8 +23,8 @@ class Settings(BaseSettings):
     )
     migrate_url: str | None = Field(
         None,
-        description="Used by `overrule migrate` instead of the above: a direct connection where "
-        "the service goes through a pooler.",
+        description="Used instead of the above wherever the schema is migrated: a direct "
+        "connection where the service goes through a pooler.",
     )
     data_dir: Path = Field(
         Path(".overrule"), description="Folder of the embedded database and of the first key."

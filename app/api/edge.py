@@ -8,6 +8,7 @@ import time
 import uuid
 from typing import Any
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.problems import internal_problem, problem_response
@@ -15,6 +16,8 @@ from app.core.errors import Invalid, OverruleError, TooLarge
 from app.telemetry import REQUEST_SECONDS
 
 NDJSON_PATH = "/v1/predictions/batch"
+# for the figures alone, as nginx has it
+CLIENT_GONE = 499
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
@@ -51,6 +54,9 @@ class Edge:
                 await problem_response(refused, request_id)(scope, receive, send_with_id)
                 return
             await self.app(scope, self._counted(scope, receive), send_with_id)
+        except ClientDisconnect:
+            # hung up before its request was read: nobody to answer, and no failure of ours
+            status = CLIENT_GONE
         except Exception:
             # a mistake of ours: who waits gets a problem document, and the log the traceback
             if not started:

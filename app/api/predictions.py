@@ -29,6 +29,7 @@ router = APIRouter(tags=["predictions"])
 NDJSON = "application/x-ndjson"
 # lines that are committed together
 CHUNK_ROWS = 500
+CHUNK_BYTES = 8 * 2**20
 
 
 class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -177,11 +178,13 @@ class _Stream:
     async def _read(self) -> None:
         try:
             chunk: list[Any] = []
+            size = 0
             async for line in self._lines():
                 chunk.append(line)
-                if len(chunk) == CHUNK_ROWS:
+                size += len(line) if isinstance(line, bytes) else 0
+                if len(chunk) == CHUNK_ROWS or size > CHUNK_BYTES:
                     await self._decide(chunk)
-                    chunk = []
+                    chunk, size = [], 0
             await self._decide(chunk)
         except ClientDisconnect:
             # what was committed stays; sending it again answers with the first decisions

@@ -17,12 +17,22 @@ async def fold(ctx: Context) -> int:
 
     Returns:
         How many inbox rows were folded; 0 when none is left to this worker.
+
+    Raises:
+        Exception: the first failure, once every other project had its turn: what is wrong with
+            one project's counts must not stop those of the others.
     """
     async with ctx.db.read() as tx:
         waiting = await counts.projects_waiting(tx)
     folded = 0
+    failures: list[Exception] = []
     for project_id in waiting:
-        folded += await _fold_project(ctx, project_id)
+        try:
+            folded += await _fold_project(ctx, project_id)
+        except Exception as error:  # noqa: BLE001 - raised below
+            failures.append(error)
+    if failures:
+        raise failures[0]
     return folded
 
 

@@ -188,15 +188,16 @@ WITH taken AS MATERIALIZED (
 ), gone AS (
   DELETE FROM inbox i USING taken WHERE i.project_id = $1 AND i.id = taken.id RETURNING i.counts
 ), added AS (
-  INSERT INTO decision_counts AS c (project_id, hour, model, model_version, label, segment, route,
-    reason, stratum, shadow, decisions, audited)
-  SELECT $1, (e ->> 0)::timestamptz, e ->> 1, e ->> 2, e ->> 3, e ->> 4, e ->> 5, e ->> 6, e ->> 7,
-    (e ->> 8)::boolean, sum((e ->> 9)::bigint), sum((e ->> 10)::bigint)
+  INSERT INTO decision_counts AS c (project_id, hour, digest, model, model_version, label, segment,
+    route, reason, stratum, shadow, decisions, audited)
+  SELECT $1, (e ->> 0)::timestamptz,
+    -- an entry without its two numbers is its key
+    sha256(convert_to((e - 10 - 9)::text, 'UTF8')), e ->> 1, e ->> 2, e ->> 3, e ->> 4, e ->> 5,
+    e ->> 6, e ->> 7, (e ->> 8)::boolean, sum((e ->> 9)::bigint), sum((e ->> 10)::bigint)
   FROM gone CROSS JOIN LATERAL jsonb_array_elements(gone.counts) e
-  GROUP BY 2, 3, 4, 5, 6, 7, 8, 9, 10
-  ORDER BY 2, 3, 4, 5, 6, 7, 8, 9, 10
-  ON CONFLICT (project_id, hour, model, model_version, label, segment, route, reason, stratum,
-    shadow)
+  GROUP BY 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
+  ORDER BY 2, 3
+  ON CONFLICT (project_id, hour, digest)
   DO UPDATE SET decisions = c.decisions + excluded.decisions,
     audited = c.audited + excluded.audited
 )

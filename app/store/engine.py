@@ -188,6 +188,8 @@ def _engine(url: str, settings: Settings) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=settings.pool_wait_s,
         pool_use_lifo=True,
+        # an error's text ends in logs, and a parameter may be a project's secret
+        hide_parameters=True,
         # a connection comes back outside of any transaction, or not at all; see `_connection`
         pool_reset_on_return=None,
         json_serializer=lambda value: msgspec.json.encode(value).decode(),

@@ -39,7 +39,11 @@ class RoutingView:
 
 
 async def routing_view(tx: Reader, project_id: uuid.UUID) -> RoutingView:
-    """Read it; see `flows/views.py` for how long it is kept."""
+    """Read it; see `flows/views.py` for how long it is kept.
+
+    Policies before queues: a policy that is activated in between names queues that were there
+    before it, so every queue of an active policy is found.
+    """
     secret = await tx.raw.fetchval("SELECT secret FROM projects WHERE id = $1", project_id)
     rows = await tx.raw.fetch(
         "SELECT model, id FROM policy_versions WHERE project_id = $1 AND state = 'active'",

@@ -138,6 +138,8 @@ CREATE TABLE inbox (
 CREATE TABLE decision_counts (
   project_id uuid NOT NULL,
   hour timestamptz NOT NULL,
+  -- SHA-256 of what is told apart: together these texts can be longer than an index entry may be
+  digest bytea NOT NULL,
   model text NOT NULL,
   model_version text NOT NULL,
   label text NOT NULL,
@@ -148,8 +150,8 @@ CREATE TABLE decision_counts (
   shadow boolean NOT NULL,
   decisions bigint NOT NULL,
   audited bigint NOT NULL,
-  CONSTRAINT pk_decision_counts PRIMARY KEY (
-    project_id, hour, model, model_version, label, segment, route, reason, stratum, shadow),
+  CONSTRAINT pk_decision_counts PRIMARY KEY (project_id, hour, digest),
+  CONSTRAINT ck_decision_counts_digest CHECK (octet_length(digest) = 32),
   CONSTRAINT ck_decision_counts CHECK (decisions > 0 AND audited BETWEEN 0 AND decisions)
 );
 """

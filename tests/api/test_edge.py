@@ -115,6 +115,37 @@ async def test_failure_of_the_service_itself_is_a_problem_and_not_a_silence(
     assert "secret" not in response.text
 
 
+async def test_client_that_hangs_up_within_its_body_is_no_failure_of_the_service(
+    ctx: Context, scenario: Scenario
+) -> None:
+    received: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    received.put_nowait({"type": "http.request", "body": b'{"requ', "more_body": True})
+    received.put_nowait({"type": "http.disconnect"})
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": ONE,
+        "raw_path": ONE.encode(),
+        "query_string": b"",
+        "headers": [(b"authorization", f"Bearer {scenario.key}".encode())],
+    }
+
+    await build(ctx)(scope, received.get, send)
+
+    assert sent == []
+    assert "499" in {
+        sample.labels["status"]
+        for metric in REQUEST_SECONDS.collect()
+        for sample in metric.samples
+        if sample.labels["route"] == ONE
+    }
+
+
 async def test_request_is_measured_by_its_route_and_not_by_its_path(
     client: httpx.AsyncClient, scenario: Scenario
 ) -> None:

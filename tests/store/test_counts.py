@@ -1,5 +1,6 @@
 """Counts of decisions: filters, buckets, and the same answer before, during and after a fold."""
 
+import random
 from dataclasses import replace
 from datetime import timedelta
 
@@ -50,6 +51,22 @@ async def test_a_fold_adds_up_equal_keys_and_empties_the_inbox(db: Database) -> 
         assert [tuple(row) for row in stored] == [("accept", 7, 3), ("review", 2, 0)]
         assert await counts.waiting_rows(tx, rows.project) == 0
         assert rows.project not in await counts.projects_waiting(tx)
+
+
+async def test_the_longest_keys_are_folded_too(db: Database) -> None:
+    chance = random.Random(1)
+    # four bytes a character, and nothing that compression could make shorter
+    longest = ["".join(chr(chance.randint(0x20000, 0x2A6D0)) for _ in range(256)) for _ in range(3)]
+    rows = await Rows.of_new_project(db)
+    named = CountRow(model=longest[0], model_version=longest[1], label=longest[2], decisions=3)
+    await rows.inbox(named)
+    await rows.inbox(named, replace(named, label="positive"))
+
+    folded = await fold(rows)
+
+    assert folded == 2
+    assert await decisions_of(rows, Selection(label=longest[2])) == 6
+    assert await decisions_of(rows) == 9
 
 
 async def test_a_fold_adds_to_what_was_folded_before(db: Database) -> None:

@@ -123,7 +123,7 @@ _SEED_MORE = [
     """,
     """
     INSERT INTO decision_counts
-    SELECT project_id, date_trunc('hour', decided_at), 'sentiment', '1', '', '{}', 'accept',
+    SELECT project_id, date_trunc('hour', decided_at), sha256(''), 'sentiment', '1', '', '{}', 'accept',
       'default', 's@1 accept 0.05', false, 20, 1 FROM items WHERE project_id = $1
     """,
 ]
