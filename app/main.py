@@ -45,6 +45,8 @@ def build(context: Context) -> FastAPI:
         version=__version__,
         summary="Decides whether a model's prediction may stand or a human must see it first.",
         redoc_url=None,
+        # it would redirect to whatever host the client sent
+        redirect_slashes=False,
         generate_unique_id_function=openapi.operation_id,
     )
     app.state.context = context

@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from app.api.auth import Ctx, Reviewing
@@ -20,7 +20,7 @@ from app.store.verdicts import StoredVerdict
 router = APIRouter(tags=["review"])
 
 # a token counts the leases of one assignment, in a bigint
-Token = Annotated[int, Field(ge=1, lt=2**63, description="As the lease gave it.")]
+Token = Annotated[int, Field(strict=True, ge=1, lt=2**63, description="As the lease gave it.")]
 SECONDS_SPENT_LIMIT = 86_400.0
 
 
@@ -225,9 +225,13 @@ class VerdictOut(BaseModel):
 # A claim and a verdict are a reviewer's hot path: their answers are written out here, since FastAPI
 # would check and copy once more what was just built.
 @router.post("/v1/queues/{queue}/leases", response_model=LeasesOut)
-async def claim(ctx: Ctx, caller: Reviewing, queue: QueueName, body: ClaimIn) -> Response:
+async def claim(
+    ctx: Ctx, caller: Reviewing, queue: QueueName, body: ClaimIn, request: Request
+) -> Response:
     """Claim assignments for a reviewer, first in the queue first."""
-    leases = await flows.claim(ctx, caller.project, queue, body.claim())
+    leases = await flows.claim(
+        ctx, caller.project, queue, body.claim(), has_left=request.is_disconnected
+    )
     return _written(LeasesOut(leases=[LeaseOut.of(lease) for lease in leases]), 200)
 
 

@@ -18,7 +18,7 @@ EXTENSIONS_LIMIT = 1_000
 DUE_S_LIMIT = 366 * 86_400
 
 QueueName = Annotated[Name, Path(description="The queue's name.")]
-LeaseSeconds = Annotated[int, Field(ge=1, le=LEASE_S_LIMIT)]
+LeaseSeconds = Annotated[int, Field(strict=True, ge=1, le=LEASE_S_LIMIT)]
 
 
 class QueueIn(BaseModel):

@@ -21,9 +21,10 @@ async def authenticate(ctx: Context, authorization: str | None, scope: Scope) ->
         Unauthenticated: no key, or none that is good now.
         Forbidden: a good key without that scope.
     """
-    if authorization is None or not authorization.startswith("Bearer "):
+    scheme, _, text = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer":
         raise Unauthenticated("Send the key as `Authorization: Bearer ovr_…`.")
-    parsed = parse_key(authorization.removeprefix("Bearer ").strip())
+    parsed = parse_key(text.strip())
     if parsed is None:
         raise Unauthenticated(BAD_KEY)
     key_id, secret = parsed

@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -37,8 +38,22 @@ class Claim:
     resume: bool
 
 
-async def claim(ctx: Context, project_id: uuid.UUID, queue_name: str, asked: Claim) -> list[Lease]:
+async def claim(
+    ctx: Context,
+    project_id: uuid.UUID,
+    queue_name: str,
+    asked: Claim,
+    has_left: Callable[[], Awaitable[bool]] | None = None,
+) -> list[Lease]:
     """Lease assignments to a reviewer; empty when there is nothing, also after waiting.
+
+    Args:
+        ctx: the service.
+        project_id: the caller's.
+        queue_name: where to claim.
+        asked: by whom, and how much.
+        has_left: whether the caller has hung up while it waited; then nothing is leased to it,
+            which others would have to wait for. None: it cannot.
 
     Raises:
         NotFound: no such queue.
@@ -54,7 +69,8 @@ async def claim(ctx: Context, project_id: uuid.UUID, queue_name: str, asked: Cla
         wait_s = give_up_at - loop.time()
         if leases or wait_s <= 0:
             return leases
-        if not await ctx.watch.wait(project_id, queue.id, asked.reviewer, wait_s=wait_s):
+        came = await ctx.watch.wait(project_id, queue.id, asked.reviewer, wait_s=wait_s)
+        if not came or (has_left is not None and await has_left()):
             return []
 
 

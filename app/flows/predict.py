@@ -83,7 +83,9 @@ async def _policies(
     for model in {prediction.model for prediction in predictions}:
         policy_id = view.active.get(model)
         if policy_id is not None:
-            policies[model] = policy_id, await ctx.views.policy(project_id, policy_id)
+            policy = await ctx.views.policy(project_id, policy_id)
+            if policy is not None:
+                policies[model] = policy_id, policy
     return policies
 
 

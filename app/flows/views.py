@@ -7,17 +7,20 @@ can be thrown away at any moment.
 """
 
 import asyncio
+import logging
 import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
-from app.core.errors import NotFound
+from app.core.errors import Invalid, NotFound
 from app.core.routing.policy import Policy, compile_policy
 from app.store import keys as key_store
 from app.store import policies as policy_store
 from app.store.engine import Database
+
+log = logging.getLogger(__name__)
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -74,7 +77,7 @@ class Views:
 
     def __init__(self, db: Database, fresh_s: float) -> None:
         self._db = db
-        self._policies: OrderedDict[uuid.UUID, Policy] = OrderedDict()
+        self._policies: OrderedDict[uuid.UUID, Policy | None] = OrderedDict()
         self.keys: Fresh[uuid.UUID, tuple[float, key_store.StoredKey | None]] = Fresh(
             self._load_key, fresh_s
         )
@@ -87,16 +90,15 @@ class Views:
         self.keys.forget()
         self.projects.forget()
 
-    async def policy(self, project_id: uuid.UUID, policy_id: uuid.UUID) -> Policy:
+    async def policy(self, project_id: uuid.UUID, policy_id: uuid.UUID) -> Policy | None:
         """A compiled policy version; versions are immutable, so it is never stale."""
-        known = self._policies.get(policy_id)
-        if known is not None:
-            return known
+        if policy_id in self._policies:
+            return self._policies[policy_id]
         async with self._db.read() as tx:
             version = await policy_store.version_by_id(tx, project_id, policy_id)
         if version is None:
             raise NotFound(f"No policy version {policy_id}.")
-        compiled = compile_policy(version.document, version.name, version.version)
+        compiled = _compiled(version)
         self._policies[policy_id] = compiled
         if len(self._policies) > POLICIES_MAX:
             self._policies.popitem(last=False)
@@ -110,3 +112,16 @@ class Views:
     async def _load_project(self, project_id: uuid.UUID) -> policy_store.RoutingView:
         async with self._db.read() as tx:
             return await policy_store.routing_view(tx, project_id)
+
+
+def _compiled(version: policy_store.PolicyVersion) -> Policy | None:
+    """The version ready to decide; None when this release refuses what an earlier one took.
+
+    Then everything of its model goes to review, as without a policy: a refused document must not
+    become a refused prediction.
+    """
+    try:
+        return compile_policy(version.document, version.name, version.version)
+    except Invalid as error:
+        log.error("policy %s@%s: %s", version.name, version.version, error.places)  # noqa: TRY400
+        return None

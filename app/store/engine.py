@@ -49,6 +49,16 @@ LOST = (
 )
 RETRIED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 RETRIES_MAX = 5
+PORT_MAX = 65_535
+BACKENDS = ("postgresql", "postgres")
+# those of libpq that the driver knows too
+URL_PARAMETERS = frozenset(
+    {"host", "port", "user", "password", "passfile", "ssl", "target_session_attrs"}
+)
+NO_ADDRESS = (
+    "The database's address does not read like postgresql://user:password@host:5432/name, perhaps "
+    "with ?sslmode=require. Mend OVERRULE_DATABASE_URL or OVERRULE_MIGRATE_URL."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,13 +169,19 @@ def driver_url(url: str) -> URL:
         Invalid: it is no address.
     """
     try:
-        return make_url(url).set(drivername="postgresql+asyncpg")
+        given = make_url(url)
     except (sqlalchemy.exc.ArgumentError, ValueError):
         # not quoted: it may hold a password
-        raise Invalid(
-            "The database's address does not read like postgresql://user:password@host:5432/name. "
-            "Mend OVERRULE_DATABASE_URL or OVERRULE_MIGRATE_URL."
-        ) from None
+        raise Invalid(NO_ADDRESS) from None
+    # as libpq and hosted databases name it, and as the driver does
+    query = {"ssl" if name == "sslmode" else name: value for name, value in given.query.items()}
+    if (
+        given.get_backend_name() not in BACKENDS
+        or (given.port or 0) > PORT_MAX
+        or not set(query) <= URL_PARAMETERS
+    ):
+        raise Invalid(NO_ADDRESS)
+    return given.set(drivername="postgresql+asyncpg", query=query)
 
 
 def _is_lost(error: BaseException) -> bool:

@@ -98,7 +98,7 @@ async def test_unknown_decision_is_answered_404(ctx: Context, client: httpx.Asyn
 async def three(scenario: Scenario) -> Scenario:
     """An accepted, an audited and a reviewed decision, of different segments and versions."""
     unsure = {"id": "unsure", "confidence": {"below": 0.5}, "route": "review", "queue": "triage"}
-    await scenario.policy(unsure, audit={"probability": 1e-9, "per_label": {}})
+    await scenario.policy(unsure, audit={"probability": 1e-6, "per_label": {}})
     await scenario.decided(request_key="accepted", segment={"source": "tweets", "lang": "en"})
     await scenario.decided(request_key="reviewed", confidence=0.1, segment={"source": "news"})
     await scenario.policy(name="other", applies_to={"model": "other"}, audit={"probability": 1})

@@ -177,3 +177,19 @@ async def test_other_protocols_pass_through(ctx: Context) -> None:
     await app({"type": "lifespan"}, messages.get, send)
 
     assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+async def test_scheme_of_the_key_may_be_written_in_any_case(
+    client: httpx.AsyncClient, scenario: Scenario
+) -> None:
+    answer = await client.get("/v1/queues", headers={"Authorization": f"bearer {scenario.key}"})
+
+    assert answer.status_code == 200
+
+
+async def test_slash_too_many_is_not_found_and_sends_nobody_elsewhere(
+    client: httpx.AsyncClient,
+) -> None:
+    answer = await client.get("/v1/queues/", headers={"Host": "elsewhere.test"})
+
+    assert answer.status_code == 404

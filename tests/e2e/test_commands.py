@@ -46,7 +46,7 @@ def test_an_address_that_is_taken_is_told_before_anything_is_started(
             "secret",
             (
                 "The database's address does not read like "
-                "postgresql://user:password@host:5432/name. "
+                "postgresql://user:password@host:5432/name, perhaps with ?sslmode=require. "
                 "Mend OVERRULE_DATABASE_URL or OVERRULE_MIGRATE_URL."
             ),
         ),

@@ -88,7 +88,7 @@ async def test_waiting_reader_hears_of_the_answer_while_it_waits(
 async def test_reader_does_not_wait_for_what_nobody_was_asked(
     ctx: Context, scenario: Scenario
 ) -> None:
-    await scenario.policy(audit={"probability": 1e-9})
+    await scenario.policy(audit={"probability": 1e-6})
     answered = await scenario.decided()
 
     async with asyncio.timeout(5):

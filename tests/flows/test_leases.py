@@ -42,6 +42,13 @@ class Desk:
         asked = flows.Claim(reviewer, count, None, wait_s, resume=False)
         return await flows.claim(self.ctx, self.project, "triage", asked)
 
+    async def claim_and_hang_up(self, reviewer: str) -> list[Lease]:
+        async def has_left() -> bool:
+            return True
+
+        asked = flows.Claim(reviewer, 1, None, 30, resume=False)
+        return await flows.claim(self.ctx, self.project, "triage", asked, has_left)
+
     async def submit(self, lease: Lease, verdict: Verdict = NEGATIVE):
         return await submit(self.ctx, self.project, lease.assignment_id, lease.token, verdict)
 
@@ -110,6 +117,16 @@ async def test_a_claim_that_waits_gets_a_lease_that_runs_out_meanwhile(desk: Des
     desk.ctx.db.now = NOON + timedelta(seconds=60)
 
     assert [lease.token for lease in await claiming] == [2]
+
+
+async def test_who_has_hung_up_while_waiting_is_given_nothing(desk: Desk) -> None:
+    gone = asyncio.create_task(desk.claim_and_hang_up("r-1"))
+    await all_wait(desk, 1)
+
+    await desk.items()
+
+    assert await gone == []
+    assert len(await desk.claim("r-2")) == 1
 
 
 async def test_a_claim_that_waited_in_vain_is_answered_with_nothing(desk: Desk):

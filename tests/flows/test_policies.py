@@ -1,6 +1,7 @@
 """The life of a policy version: draft, active, retired, and back."""
 
 import asyncio
+import dataclasses
 from collections import Counter
 from typing import Any
 
@@ -194,3 +195,22 @@ async def test_documents_put_at_once_are_numbered_without_a_gap(committed_ctx: C
     made = await asyncio.gather(*(put(scenario, description=f"number {n}") for n in range(8)))
 
     assert sorted(version.version for version, _ in made) == list(range(1, 9))
+
+
+async def test_stored_document_that_this_release_refuses_sends_to_review(
+    ctx: Context, scenario: Scenario
+) -> None:
+    version = await scenario.policy()
+    async with ctx.db.write() as tx:
+        await tx.raw.execute(
+            "UPDATE policy_versions SET document = '{}' WHERE project_id = $1 AND id = $2",
+            scenario.project,
+            version.id,
+        )
+
+    # as a replica that starts now
+    answered = await Scenario.decided(
+        dataclasses.replace(scenario, ctx=Context.over(ctx.db, ctx.settings))
+    )
+
+    assert (answered.decision.route, answered.decision.reason) == ("review", "no-policy")

@@ -76,7 +76,7 @@ async def test_audit_is_a_blind_item_that_does_not_block(ctx: Context, scenario:
 async def test_accepted_prediction_writes_no_item_and_its_draw_can_be_checked(
     ctx: Context, scenario: Scenario
 ) -> None:
-    await scenario.policy(audit={"probability": 1e-9})
+    await scenario.policy(audit={"probability": 1e-6})
 
     answered = await scenario.decided()
 
@@ -91,7 +91,7 @@ async def test_accepted_prediction_writes_no_item_and_its_draw_can_be_checked(
         )
     day = datetime.fromtimestamp((decision["id"].int >> 80) / 1000, UTC).date()
     assert decision["audit_draw"] == draw(day_key(secret, day), "audit", decision["id"].bytes)
-    assert decision["inclusion_probability"] == 1e-9
+    assert decision["inclusion_probability"] == 1e-6
 
 
 async def test_without_a_policy_it_goes_to_the_builtin_queue(scenario: Scenario) -> None:

@@ -25,6 +25,8 @@ SEGMENTS_MAX = 10
 # weights 1/π that differ by more than this make estimates useless
 AUDIT_RATIO_MAX = 10
 AUDIT_PROBABILITY = 0.01
+# one in a million: less is no audit, and its weight 1/π no number to reckon with
+AUDIT_PROBABILITY_MIN = 1e-6
 DEFAULT_AUDITS = "audits"
 # no rule may carry them: they are reasons of their own
 RESERVED_IDS = frozenset({"default", "no-policy"})
@@ -207,13 +209,16 @@ def _audit_mistakes(head: Head, rules: dict[int, RuleHead]) -> list[tuple[Loc, s
             probabilities[("audit", "per_label", label)] = probability
     if "reject" in routes:
         probabilities[("audit", "rejected_probability")] = head.audit.rejected_probability
-    zero = [
-        (loc, "Must be above 0: what is never audited can go wrong unseen.")
+    never = [
+        (
+            loc,
+            f"Must be at least {AUDIT_PROBABILITY_MIN:g}: the unaudited goes wrong unseen.",
+        )
         for loc, probability in probabilities.items()
-        if probability == 0
+        if probability < AUDIT_PROBABILITY_MIN
     ]
-    if zero:
-        return zero
+    if never:
+        return never
     # a hair above the limit is the division's rounding (0.1 and 0.01 are 10:1)
     if probabilities and max(probabilities.values()) > min(probabilities.values()) * (
         AUDIT_RATIO_MAX + 1e-9

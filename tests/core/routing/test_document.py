@@ -91,9 +91,9 @@ MISTAKES = [
     ("many patterns", when(" || ".join(["prediction.label.matches('" + "a" * 101 + "')"] * 5)), (*R0, "when"), "repetitions"),
     ("comprehension after a raw string", when(r"""r"\" == "a" && [1].exists(prediction, true) && "a" == "" """), (*R0, "when"), "no bound"),
     # audits
-    ("never audited", document(audit={"probability": 0}), ("audit", "probability"), "above 0"),
-    ("a label never audited", document(audit={"per_label": {"a": 0}}), ("audit", "per_label", "a"), "above 0"),
-    ("rejected never audited", document(default="reject", audit={"rejected_probability": 0}), ("audit", "rejected_probability"), "above 0"),
+    ("never audited", document(audit={"probability": 0}), ("audit", "probability"), "at least"),
+    ("a label never audited", document(audit={"per_label": {"a": 0}}), ("audit", "per_label", "a"), "at least"),
+    ("rejected never audited", document(default="reject", audit={"rejected_probability": 0}), ("audit", "rejected_probability"), "at least"),
     ("audits too unequal", document(audit={"probability": 0.01, "per_label": {"a": 0.11}}), ("audit",), "more than 10:1"),
     ("audits of rejected too unequal", document(rule(**SURE, route="reject"), audit={"probability": 0.2}), ("audit",), "more than 10:1"),
     ("unknown field of audit", document(audit={"rate": 1}), ("audit", "rate"), "Not a field"),
@@ -108,6 +108,15 @@ def test_a_mistake_is_named_by_its_place(data: Any, place: Any, why: str) -> Non
 
     assert list(found) == [place]
     assert why in found[place]
+
+
+def test_patterns_of_all_rules_together_have_a_limit() -> None:
+    dear = f"prediction.label.matches('{'a' * 404}')"
+
+    parse(document(*(rule(id=f"r-{number}", when=dear) for number in range(4))))
+    found = places(document(*(rule(id=f"r-{number}", when=dear) for number in range(5))))
+
+    assert list(found) == [("rules",)]
 
 
 def test_several_mistakes_are_all_named() -> None:
