@@ -1,9 +1,9 @@
 """Posting predictions: one, a batch, or a stream of lines."""
 
 import asyncio
-import json
+import re
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request
@@ -51,6 +51,10 @@ class Results(msgspec.Struct, frozen=True):
 
     results: list[Row]
 
+
+_BATCH_BEGIN = re.compile(rb'\s*\{\s*"predictions"\s*:\s*\[')
+_BATCH_END = re.compile(rb"\s*\}\s*")
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[][{},]', re.DOTALL)
 
 _prediction = msgspec.json.Decoder(Prediction)
 _batch = msgspec.json.Decoder(Batch)
@@ -112,14 +116,35 @@ def _raws(body: bytes) -> Sequence[Any]:
     try:
         return decode_outline(_batch, body).predictions
     except Malformed:
-        # perhaps for a string of one row only (half of a surrogate pair), which a more lenient
-        # parser lets pass; the row itself is refused when it is read
-        try:
-            batch = msgspec.convert(json.loads(body), dict[Literal["predictions"], list[Any]])
-            return [json.dumps(row).encode() for row in batch["predictions"]]
-        except (ValueError, KeyError, RecursionError):
-            pass
-        raise
+        # perhaps because of a few rows only: then each of them is refused when it is read
+        rows = _rows_by_brackets(body)
+        if rows is None:
+            raise
+        return rows
+
+
+def _rows_by_brackets(body: bytes) -> list[bytes] | None:
+    """The rows of a batch that is no JSON, told apart by its brackets and strings alone.
+
+    None where the damage is to the batch itself.
+    """
+    begin = _BATCH_BEGIN.match(body)
+    if begin is None:
+        return None
+    rows: list[bytes] = []
+    depth, row_begin = 0, begin.end()
+    for token in _TOKEN.finditer(body, begin.end()):
+        kind = token.group()[:1]
+        if kind in b"[{":
+            depth += 1
+        elif depth == 0 and kind in b",]":
+            rows.append(body[row_begin : token.start()])
+            row_begin = token.end()
+            if kind == b"]":
+                return rows if _BATCH_END.fullmatch(body, token.end()) else None
+        elif kind in b"]}":
+            depth -= 1
+    return None
 
 
 async def _decide_rows(

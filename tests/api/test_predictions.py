@@ -345,3 +345,41 @@ async def test_overload_refuses_a_batch_whole(
     is_problem(await client.post(MANY, json={"predictions": rows}), 503, "overloaded")
 
     assert sum((await sizes(ctx, scenario.project)).values()) == 0
+
+
+async def test_rows_that_are_no_json_lose_no_other_row(
+    client: httpx.AsyncClient, scenario: Scenario
+) -> None:
+    """Each of them makes the whole body unreadable for a JSON parser."""
+    bad = [
+        b'{"request_key": "\\ud800"}',
+        b'{"request_key": "r", "output": ' + b"[" * 3000 + b"]" * 3000 + b"}",
+        b'{"request_key": "a, ]} in a string \\"", "risk": NaN}',
+        b'{"output": ' + b"9" * 5000 + b"}",
+        b"",
+    ]
+    good = [json.dumps(scenario.prediction(request_key=key)).encode() for key in ("first", "last")]
+    body = b'{"predictions": [' + b", ".join([good[0], *bad, good[1]]) + b"]}"
+
+    answer = await client.post("/v1/predictions/batch", content=body)
+
+    assert answer.status_code == 200
+    rows = answer.json()["results"]
+    assert [row["status"] // 100 for row in rows] == [2, *[4] * len(bad), 2]
+    assert rows[-1]["decision"]["request_key"] == "last"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b'{"predictions": [NaN', id="without an end"),
+        pytest.param(b'{"predictions": [NaN]} and more', id="with more behind it"),
+    ],
+)
+async def test_batch_that_is_damaged_itself_is_refused_whole(
+    client: httpx.AsyncClient, body: bytes
+) -> None:
+    answer = await client.post("/v1/predictions/batch", content=body)
+
+    assert answer.status_code == 400
+    assert answer.json()["code"] == "malformed"
