@@ -2,6 +2,7 @@
 
 import base64
 import uuid
+from collections.abc import Sequence
 from typing import Annotated, Generic, TypeVar
 
 from fastapi import Query
@@ -30,6 +31,11 @@ class Page(BaseModel, Generic[T]):
 def cursor_of(id_: uuid.UUID) -> str:
     """The cursor that goes on after this id."""
     return base64.urlsafe_b64encode(id_.bytes).decode().rstrip("=")
+
+
+def next_cursor(ids: Sequence[uuid.UUID], limit: int) -> str | None:
+    """The cursor behind a page of these ids: a page that is not full is the last one."""
+    return cursor_of(ids[-1]) if len(ids) == limit else None
 
 
 def after(cursor: str | None) -> uuid.UUID | None:

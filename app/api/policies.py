@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, Field
 
 from app.api.auth import Ctx, Managing, Reading
-from app.api.paging import PAGE_ROWS, Cursor, Limit, Page, after, cursor_of
+from app.api.paging import PAGE_ROWS, Cursor, Limit, Page, after, next_cursor
 from app.api.text import NAME_PATTERN
 from app.api.wire import decode
 from app.core.errors import Invalid, Malformed, TooLarge
@@ -90,7 +90,7 @@ async def list_policies(
     rows = await flow.list_versions(ctx, caller.project, after(cursor), limit)
     return Page(
         items=[PolicyOut.of(row) for row in rows],
-        next_cursor=cursor_of(rows[-1].id) if len(rows) == limit else None,
+        next_cursor=next_cursor([row.id for row in rows], limit),
     )
 
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.auth import Administering, Ctx
-from app.api.paging import PAGE_ROWS, Cursor, Limit, Page, after, cursor_of
+from app.api.paging import PAGE_ROWS, Cursor, Limit, Page, after, next_cursor
 from app.api.text import Moment, Name
 from app.core.access import Scope
 from app.flows import projects as flows
@@ -102,7 +102,7 @@ async def list_projects(
     rows = await flows.list_projects(ctx, after(cursor), limit)
     return Page(
         items=[ProjectOut.of(row) for row in rows],
-        next_cursor=cursor_of(rows[-1].id) if len(rows) == limit else None,
+        next_cursor=next_cursor([row.id for row in rows], limit),
     )
 
 
@@ -132,7 +132,7 @@ async def list_keys(
     rows = await flows.list_keys(ctx, after(cursor), limit, project)
     return Page(
         items=[KeyOut.of(row) for row in rows],
-        next_cursor=cursor_of(rows[-1].id) if len(rows) == limit else None,
+        next_cursor=next_cursor([row.id for row in rows], limit),
     )
 
 

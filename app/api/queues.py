@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.auth import Ctx, Managing, Reading
-from app.api.paging import PAGE_ROWS, Cursor, Limit, Page, after, cursor_of
+from app.api.paging import PAGE_ROWS, Cursor, Limit, Page, after, next_cursor
 from app.api.text import Name, Prose
 from app.flows import queues as flows
 
@@ -114,7 +114,7 @@ async def list_queues(
     rows = await flows.list_queues(ctx, caller.project, after(cursor), limit)
     return Page(
         items=[QueueOut.of(row) for row in rows],
-        next_cursor=cursor_of(rows[-1].queue.id) if len(rows) == limit else None,
+        next_cursor=next_cursor([row.queue.id for row in rows], limit),
     )
 
 

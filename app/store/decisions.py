@@ -84,7 +84,7 @@ async def _insert(tx: Writer, rows: list[NewDecision]) -> set[uuid.UUID]:
         [row.decision.id for row in ordered],
         [row.digest for row in ordered],
     )
-    new_ids = {row["decision_id"] for row in inserted}
+    new_ids: set[uuid.UUID] = {row["decision_id"] for row in inserted}
     new = [row for row in ordered if row.decision.id in new_ids]
     if new:
         asked = [row for row in new if row.queue is not None]
@@ -100,7 +100,7 @@ async def _insert(tx: Writer, rows: list[NewDecision]) -> set[uuid.UUID]:
             [_json(rows) for rows in counts.values()],
             tx.now,
         )
-    return {row.decision.id for row in new}
+    return new_ids
 
 
 async def kept_keys(
