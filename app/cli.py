@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
+import msgspec
 import typer
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -17,6 +18,7 @@ from pydantic_core import ErrorDetails
 from app import __version__
 from app.core.access import Scope
 from app.core.errors import DatabaseUnavailable, OverruleError
+from app.core.routing.verify import verify
 from app.flows import projects
 from app.flows.context import Context
 from app.settings import Settings
@@ -228,11 +230,38 @@ def bench_command(
     ] = None,
     case: Annotated[list[str] | None, typer.Option(help="Only these cases.")] = None,
     seconds: Annotated[float, typer.Option(help="Seconds of each measurement.")] = 3.0,
+    decisions: Annotated[int, typer.Option(help="How many `--case growth` loads.")] = 5_000_000,
+    assignments: Annotated[
+        int, typer.Option(help="How many of them ask a human, and are still open.")
+    ] = 500_000,
 ) -> None:
-    """Measure this machine: every figure beside a baseline of the same run."""
+    """Measure this machine: every figure beside a baseline of the same run.
+
+    The case `growth` loads the database first, which takes long, so it runs only when it is named.
+    """
     from app.dev.bench import main as bench  # noqa: PLC0415 - servers have no use for it
 
-    sys.exit(bench.main(json_path=json_path, cases=case, seconds=seconds))
+    sys.exit(
+        bench.main(
+            json_path=json_path,
+            cases=case,
+            seconds=seconds,
+            decisions=decisions,
+            assignments=assignments,
+        )
+    )
+
+
+@cli.command("verify")
+def verify_command(
+    receipt: Annotated[Path, typer.Argument(help="File with a receipt, as it was served.")],
+    as_json: AsJson = False,
+) -> None:
+    """Check a decision's receipt, offline; the exit code is 0 when it holds and 1 when not."""
+    found = verify(receipt.read_bytes())
+    text = msgspec.json.encode(found).decode() if as_json else "\n".join(found.sentences())
+    print(text)  # noqa: T201
+    sys.exit(0 if found.valid else 1)
 
 
 @cli.command("version")

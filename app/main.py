@@ -9,7 +9,10 @@ from fastapi import FastAPI
 from app import __version__
 from app.api import (
     decisions,
+    explain,
     health,
+    imports,
+    jobs,
     metrics,
     openapi,
     policies,
@@ -17,9 +20,12 @@ from app.api import (
     problems,
     projects,
     prometheus,
+    shadow,
+    simulate,
 )
 from app.api import review as review_routes
 from app.api.edge import Edge
+from app.api.fast_lane import Application
 from app.flows.context import Context
 from app.settings import Settings
 from app.store.engine import Database
@@ -29,7 +35,12 @@ ROUTERS = (
     predictions.router,
     review_routes.router,
     decisions.router,
+    explain.router,
     policies.router,
+    imports.router,
+    shadow.router,
+    simulate.router,
+    jobs.router,
     metrics.router,
     prometheus.router,
     projects.router,
@@ -37,10 +48,10 @@ ROUTERS = (
 )
 
 
-def build(context: Context) -> FastAPI:
+def build(context: Context) -> Application:
     """The application over a context; the context's owner closes it."""
     settings = context.settings
-    app = FastAPI(
+    app = Application(
         title="Overrule",
         version=__version__,
         summary="Decides whether a model's prediction may stand or a human must see it first.",
@@ -54,11 +65,12 @@ def build(context: Context) -> FastAPI:
         app.include_router(router)
     problems.install(app)
     app.add_middleware(Edge, body_bytes_max=settings.body_bytes_max)
+    app.open_lane(predictions.router.routes, body_bytes_max=settings.body_bytes_max)
     openapi.install(app)
     return app
 
 
-def create(url: str, settings: Settings) -> FastAPI:
+def create(url: str, settings: Settings) -> Application:
     """The application with its own connections, for a server process."""
     database = Database(url, settings)
     context = Context.over(database, settings)

@@ -75,6 +75,8 @@ def serve(settings: Settings, *, with_worker: bool) -> None:
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                # nothing here asks who the client is
+                proxy_headers=False,
                 timeout_graceful_shutdown=GRACEFUL_STOP_S,
             )
             uvicorn.Server(config).run(sockets=[listener])

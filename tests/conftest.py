@@ -136,6 +136,12 @@ class RollingBack(Database):
         async with self.read() as tx:
             yield tx
 
+    @asynccontextmanager
+    async def statement(self) -> AsyncIterator[Any]:
+        # one that fails must not end the transaction around it
+        async with self.write() as tx:
+            yield tx
+
 
 @pytest.fixture
 async def db(database_url: str, settings: Settings) -> AsyncIterator[Database]:

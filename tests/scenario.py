@@ -107,8 +107,8 @@ class Scenario:
         for queue in {rule["queue"] for rule in rules if "queue" in rule}:
             await self.queue(queue)
         name = document["name"]
-        version, _ = await policy_flows.put(self.ctx, self.caller, name, document)
-        return await policy_flows.activate(self.ctx, self.caller, name, version.version)
+        put = await policy_flows.put(self.ctx, self.caller, name, document)
+        return await policy_flows.activate(self.ctx, self.caller, name, put.version.version)
 
     async def leased(self, queue: str = "unrouted", reviewer: str = "r-17") -> Lease:
         """The first assignment of a queue, claimed."""

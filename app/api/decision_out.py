@@ -8,7 +8,6 @@ from msgspec import Meta, Struct
 
 from app.core.routing.decision import Answer, Asked, Decision
 from app.core.routing.policy import Policy, TraceEntry, trace_of
-from app.core.routing.prediction import Signals
 from app.flows.predict import Answered
 
 
@@ -79,6 +78,7 @@ class DecisionOut(Struct, frozen=True, gc=False):
     def of(cls, answered: Answered) -> "DecisionOut":
         """From a decision and the policy version that made it."""
         decision, policy = answered.decision, answered.policy
+        outcome = decision.outcome
         return cls(
             id=decision.id,
             request_key=decision.request_key,
@@ -86,12 +86,12 @@ class DecisionOut(Struct, frozen=True, gc=False):
             model_version=decision.model_version,
             label=decision.label,
             confidence=decision.confidence,
-            route=decision.route,
-            reason=decision.reason,
+            route=outcome.route,
+            reason=outcome.reason,
             trace=_trace(policy, decision),
             policy=PolicyRef(policy.name, policy.version) if policy is not None else None,
             monitors=[],
-            audit=AuditOut(decision.audited, decision.audit_probability),
+            audit=AuditOut(outcome.audited, outcome.audit_probability),
             item=decision.item,
             shadow=decision.shadow,
             resolution=(
@@ -104,5 +104,10 @@ class DecisionOut(Struct, frozen=True, gc=False):
 def _trace(policy: Policy | None, decision: Decision) -> list[TraceEntry]:
     if policy is None:
         return []
-    signals = Signals(decision.label, decision.confidence, None, "probabilities")
-    return trace_of(policy, decision.states, decision.observed, signals)
+    outcome = decision.outcome
+    return trace_of(
+        policy, outcome.states, outcome.observed, decision.label, decision.segment or NO_SEGMENT
+    )
+
+
+NO_SEGMENT: dict[str, str] = {}

@@ -5,7 +5,7 @@ Pure ASGI, since it stands in the hot path.
 
 import re
 import time
-import uuid
+from functools import lru_cache
 from typing import Any
 
 from starlette.requests import ClientDisconnect
@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.problems import internal_problem, problem_response
 from app.core.errors import Invalid, OverruleError, TooLarge
+from app.store.ids import new_request_id
 from app.telemetry import REQUEST_SECONDS
 
 NDJSON_PATH = "/v1/predictions/batch"
@@ -65,9 +66,8 @@ class Edge:
         finally:
             # the route's template, not the path: ids must not become metric labels
             route: Any = scope.get("route")
-            REQUEST_SECONDS.labels(
-                scope["method"], getattr(route, "path", "unmatched"), str(status)
-            ).observe(time.perf_counter() - began)
+            path = getattr(route, "path", "unmatched")
+            _seconds(scope["method"], path, status).observe(time.perf_counter() - began)
 
     def _refusal(self, scope: Scope) -> OverruleError | None:
         if b"%00" in scope["query_string"] or "\x00" in scope["path"]:
@@ -96,6 +96,12 @@ class Edge:
         return TooLarge(f"A body has at most {self.body_bytes_max} bytes; send several.")
 
 
+@lru_cache(maxsize=1024)
+def _seconds(method: str, path: str, status: int) -> Any:
+    # the library's own look-up takes a lock and costs as much as a rule
+    return REQUEST_SECONDS.labels(method, path, str(status))
+
+
 def _streams(scope: Scope) -> bool:
     """Whether it is NDJSON where that is read line by line, with limits of its own."""
     return scope["path"] == NDJSON_PATH and any(
@@ -108,4 +114,4 @@ def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and REQUEST_ID.fullmatch(value):
             return str(value, "ascii")
-    return uuid.uuid4().hex
+    return new_request_id()

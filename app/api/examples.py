@@ -4,14 +4,31 @@ They tell one story: a tweet that the model is unsure about goes to the queue `t
 reviewer r-17 corrects it. Bodies of Pydantic models have their examples beside the model.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+from app.api.metrics_examples import (
+    ACCEPTED_ERROR,
+    AGREEMENT,
+    EFFORT,
+    POINT,
+    RANGE,
+    SUMMARY,
+    TURNAROUND,
+)
+from app.api.whatif_examples import DONE_JOB, QUEUED_JOB, SIMULATE, SIMULATION_OF_ROWS
+from app.core.routing import a2i
 
 
 class Example(NamedTuple):
-    """What is sent and what is answered; None where there is no body."""
+    """What is sent and what is answered; None where there is no body.
+
+    `also`: what is answered with another status.
+    """
 
     request: Any = None
     response: Any = None
+    also: Mapping[str, Any] = {}
 
 
 DECISION_ID = "01a20def-5ea9-7678-b750-478fc8459d02"
@@ -81,7 +98,7 @@ SETTLED_DECISION = {
 }
 DECISION_PAGE = {"items": [SETTLED_DECISION], "next_cursor": None}
 
-POLICY = {
+POLICY: dict[str, Any] = {
     "name": "sentiment",
     "applies_to": {"model": "sentiment"},
     "labels": ["negative", "neutral", "positive", "threat"],
@@ -102,8 +119,76 @@ POLICY_VERSION = {
     "document": POLICY,
     "created_at": "2026-11-24T14:20:00.052124Z",
     "created_by": f"key:{KEY_ID}",
+    "activated_at": None,
 }
-ACTIVE_VERSION = {**POLICY_VERSION, "state": "active"}
+ACTIVE_VERSION = {
+    **POLICY_VERSION,
+    "state": "active",
+    "activated_at": "2026-11-24T14:20:08.415906Z",
+}
+NEVER_DECIDES = {
+    "loc": ["rules", 3],
+    "message": "'unsure' never decides: 'careful' (confidence below 0.9) stands before it and "
+    "fires whenever it would.",
+}
+POLICY_DIFF = {
+    "from": 1,
+    "to": 2,
+    "rules": [
+        {
+            "rule": "unsure",
+            "change": "changed",
+            "before": POLICY["rules"][2],
+            "after": {**POLICY["rules"][2], "confidence": {"below": 0.9}},
+            "position_before": 2,
+            "position_after": 2,
+        }
+    ],
+    "fields": [{"field": "audit.probability", "before": 0.02, "after": 0.05}],
+}
+A2I: dict[str, Any] = {
+    "name": "moderation",
+    "model": "image-moderation",
+    "queue": "triage",
+    "conditions": {
+        "Conditions": [
+            {
+                "ConditionType": "ModerationLabelConfidenceCheck",
+                "ConditionParameters": {
+                    "ModerationLabelName": "Suggestive",
+                    "ConfidenceLessThan": 60,
+                },
+            },
+            {
+                "And": [
+                    {
+                        "ConditionType": "Sampling",
+                        "ConditionParameters": {"RandomSamplingPercentage": 5},
+                    },
+                    {
+                        "ConditionType": "ModerationLabelConfidenceCheck",
+                        "ConditionParameters": {
+                            "ModerationLabelName": "*",
+                            "ConfidenceGreaterThan": 90,
+                        },
+                    },
+                ]
+            },
+        ]
+    },
+}
+A2I_VERSION = {
+    **POLICY_VERSION,
+    "name": "moderation",
+    "model": "image-moderation",
+    "digest": "fa5c27d9e118066b0221c546e04b77c50a447a312d83b91570cbd6c2cc0253b1",
+    "document": {
+        "name": "moderation",
+        "applies_to": {"model": "image-moderation"},
+        "rules": a2i.rules_of(A2I["conditions"]["Conditions"], "triage"),
+    },
+    "warnings": [],
+}
 
 QUEUE = {
     "id": "01a20de0-6863-734b-bf84-0347bb793d1c",
@@ -221,61 +306,6 @@ ITEM = {
     },
 }
 
-RANGE = {"from": "2026-11-17T15:00:00Z", "to": "2026-11-24T15:00:00Z"}
-DECISIONS = {
-    "total": 5000,
-    "by_route": {
-        "accept": {"decisions": 4000, "share": 0.8},
-        "review": {"decisions": 1000, "share": 0.2},
-        "reject": {"decisions": 0, "share": 0.0},
-    },
-    "audited": 80,
-    "shadow": 0,
-}
-EFFORT = {"human_seconds": 11880.0, "verdicts": 990}
-TURNAROUND = {"p50_s": 420.0, "p90_s": 3100.0, "p99_s": 9800.0, "n": 980, "reason": None}
-AGREEMENT = {
-    "audits": {"value": 0.96, "low": 0.89, "high": 0.99, "n": 78, "reason": None},
-    "reviews": {"value": 0.71, "low": 0.68, "high": 0.74, "n": 902, "reason": None},
-}
-ACCEPTED_ERROR = {
-    "value": 0.04,
-    "low": 0.01,
-    "high": 0.12,
-    "accepted": 3950,
-    "audited": 78,
-    "undecided": 1,
-    "reason": None,
-    "covered_until": "2026-11-24T12:00:00Z",
-    "judges": ["single"],
-    "confidence": 0.95,
-}
-LOAD = {"queue": "triage", "depth": 2, "oldest_age_s": 125.25, "inflow": 1000, "outflow": 998}
-SUMMARY = {
-    **RANGE,
-    "decisions": DECISIONS,
-    "by_reason": [
-        {"reason": "default", "decisions": 4000, "share": 0.8},
-        {"reason": "unsure", "decisions": 1000, "share": 0.2},
-    ],
-    "queues": [LOAD],
-    "turnaround": TURNAROUND,
-    **EFFORT,
-    "agreement": AGREEMENT,
-    "accepted_error": ACCEPTED_ERROR,
-}
-POINT = {
-    "at": "2026-11-24T14:00:00Z",
-    "decisions": DECISIONS,
-    "inflow": 1080,
-    "outflow": 1078,
-    "depth": 2,
-    "turnaround": TURNAROUND,
-    **EFFORT,
-    "agreement": AGREEMENT,
-    "accepted_error": ACCEPTED_ERROR,
-}
-
 PROJECT = {
     "id": "01a20de0-5c13-7069-957b-76e5d0c2932c",
     "name": "contracts",
@@ -297,6 +327,24 @@ def _page(*items: Any) -> Any:
     return {"items": list(items), "next_cursor": None}
 
 
+JUDGED = {"decisions": 212, "judged": 9, "wrong": 2, "wrong_share": 0.19}
+SHADOW_REPORT = {
+    "decisions": 4100,
+    "differing": 212,
+    "by_direction": [{"route": "accept", "shadow_route": "review", "judged": JUDGED}],
+    "by_rule": [
+        {
+            "reason": "default",
+            "shadow_reason": "unsure",
+            "route": "accept",
+            "shadow_route": "review",
+            "judged": JUDGED,
+        }
+    ],
+    "by_label": [{"label": "positive", "decisions": 4100, "differing": JUDGED}],
+}
+
+
 # by operationId
 EXAMPLES: dict[str, Example] = {
     "post_prediction": Example(PREDICTION, DECISION),
@@ -306,12 +354,19 @@ EXAMPLES: dict[str, Example] = {
     "get_decision": Example(response=SETTLED_DECISION),
     "list_decisions": Example(response=DECISION_PAGE),
     "lookup_decisions": Example(response=DECISION_PAGE),
-    "validate_policy": Example(POLICY, {"valid": True}),
-    "put_policy": Example(POLICY, POLICY_VERSION),
+    "validate_policy": Example(POLICY, {"valid": True, "warnings": [NEVER_DECIDES]}),
+    "put_policy": Example(POLICY, {**POLICY_VERSION, "warnings": []}),
     "list_policies": Example(response=_page(ACTIVE_VERSION)),
     "get_policy": Example(response=ACTIVE_VERSION),
     "activate_policy": Example(response=ACTIVE_VERSION),
-    "retire_policy": Example(response={**POLICY_VERSION, "state": "retired"}),
+    "shadow_policy": Example(response={**POLICY_VERSION, "state": "shadow"}),
+    "get_shadow_report": Example(response=SHADOW_REPORT),
+    "retire_policy": Example(response={**ACTIVE_VERSION, "state": "retired"}),
+    "rollback_policy": Example(response=ACTIVE_VERSION),
+    "diff_policy": Example(response=POLICY_DIFF),
+    "import_a2i_policy": Example(A2I, A2I_VERSION),
+    "simulate_policy": Example(SIMULATE, QUEUED_JOB, {"200": SIMULATION_OF_ROWS}),
+    "get_job": Example(response=DONE_JOB),
     "put_queue": Example(response=QUEUE),
     "get_queue": Example(response=QUEUE),
     "list_queues": Example(response=_page(QUEUE)),

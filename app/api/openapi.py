@@ -17,10 +17,17 @@ from app.api import policy_schema, refusals
 from app.api.decision_out import DecisionOut
 from app.api.decisions import DecisionPage
 from app.api.examples import EXAMPLES, Example
+from app.api.explain import ExplanationOut, ReplayOut
+from app.api.explain_examples import EXPLAIN_EXAMPLES
+from app.api.imports import ImportA2I
 from app.api.predictions import NDJSON, Batch, Results, Row
 from app.api.problems import Place, Problem
+from app.api.simulate import Simulate
 from app.core.access import Scope
 from app.core.routing.prediction import Prediction
+from app.core.routing.receipt import Receipt
+from app.core.routing.shadow_report import ShadowReport
+from app.core.routing.whatif.simulation import Simulation
 
 REF = "#/components/schemas/{name}"
 JSON = "application/json"
@@ -40,6 +47,7 @@ TAGS = {
     "policies": "Versioned documents of rules; one version is active per model.",
     "review": "Queues, leases, verdicts and items: what labeling tools call.",
     "metrics": "Shares, waiting times, agreement, and the error of what was accepted.",
+    "jobs": "State, progress and result of what takes long.",
     "projects": "Projects and keys, for admin keys.",
     "operations": "Probes and figures for whoever runs the service.",
 }
@@ -49,6 +57,7 @@ PARAMETERS = {
     "audited": "Drawn by chance to be judged afterwards, or not.",
     "decision_id": "The decision's id.",
     "from": "Beginning of the range, included; 7 days back unless given.",
+    "job_id": "The job's id.",
     "item_id": "The item's id.",
     "key_id": "The key's id: a part of its text, between the underscores.",
     "kind": "Why it is shown to a reviewer.",
@@ -73,6 +82,13 @@ STRUCTS: dict[str, tuple[Any, Any]] = {
     "get_decision": (None, DecisionOut),
     "list_decisions": (None, DecisionPage),
     "lookup_decisions": (None, DecisionPage),
+    "explain_decision": (None, ExplanationOut),
+    "replay_decision": (None, ReplayOut),
+    "get_receipt": (None, Receipt),
+    "import_a2i_policy": (ImportA2I, None),
+    "get_shadow_report": (None, ShadowReport),
+    # its answer is a job, but for rows
+    "simulate_policy": (Simulate, None),
 }
 # as `application/x-ndjson`, one a line
 LINES = {Batch: Prediction, Results: Row}
@@ -85,6 +101,7 @@ EITHER = {"scrape"}
 ALSO = {
     "post_prediction": ("200", "The first decision again, or a dry run."),
     "put_policy": ("200", "The latest version, which says the same already."),
+    "import_a2i_policy": ("200", "The latest version, which says the same already."),
 }
 
 
@@ -125,10 +142,15 @@ def build(app: FastAPI) -> dict[str, Any]:
 
 
 def _add_schemas(schemas: dict[str, Any]) -> None:
-    structs = [Prediction, DecisionOut, Batch, Results, Row, DecisionPage]
-    _, added = msgspec.json.schema_components(structs, ref_template=REF)
+    structs = {part for pair in STRUCTS.values() for part in pair if part is not None} | {
+        Row,
+        Simulation,
+    }
+    _, added = msgspec.json.schema_components(list(structs), ref_template=REF)
     added |= policy_schema.components(REF)
     for model in (Place, Problem):
+        # there already where an answer holds one
+        schemas.pop(model.__name__, None)
         added[model.__name__] = model.model_json_schema(
             ref_template=REF.replace("{name}", "{model}")
         )
@@ -139,6 +161,8 @@ def _add_schemas(schemas: dict[str, Any]) -> None:
         "items": _ref("Prediction"),
         "maxItems": 1000,
     }
+    document = {"anyOf": [_ref(policy_schema.NAME), {"type": "null"}]}
+    added["Simulate"]["properties"]["document"] |= document
     added["Row"]["properties"]["problem"] = {"anyOf": [_ref("Problem"), {"type": "null"}]}
     both = sorted(added.keys() & schemas.keys())
     assert not both, f"two things are called {both}: the later would hide the earlier"
@@ -165,7 +189,9 @@ def _complete(path: str, operation: dict[str, Any], components: dict[str, Any]) 
     if name == "post_prediction":
         operation["parameters"] = [_DRY_RUN]
     _secure(name, operation)
-    _put_examples(operation, EXAMPLES.get(name, Example()), components["schemas"])
+    _put_examples(
+        operation, (EXAMPLES | EXPLAIN_EXAMPLES).get(name, Example()), components["schemas"]
+    )
     refusals.document(name, path, operation, components["responses"])
     for parameter in operation.get("parameters", ()):
         parameter.setdefault("description", PARAMETERS.get(parameter["name"]))
@@ -207,7 +233,7 @@ def _put_examples(operation: dict[str, Any], example: Example, schemas: dict[str
         media["example"] = model.get("example") or example.request
     for status, response in operation["responses"].items():
         if status.startswith("2") and JSON in response.get("content", {}):
-            response["content"][JSON]["example"] = example.response
+            response["content"][JSON]["example"] = example.also.get(status, example.response)
 
 
 def _content(type_: Any) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The JSON Schema of a policy document, made from the structs that check it."""
 
+import inspect
 from typing import Any
 
 import msgspec
@@ -8,6 +9,13 @@ from app.core.routing.document import RESERVED_IDS, Audit, Head, RuleHead
 from app.core.routing.rules import BARE, KINDS
 
 NAME = "PolicyDocument"
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def document() -> dict[str, Any]:
+    """The schema in one piece: what it refers to is inside it."""
+    schemas = components("#/$defs/{name}")
+    return {"$schema": DIALECT, **schemas.pop(NAME), "$defs": schemas}
 
 
 def components(ref_template: str) -> dict[str, Any]:
@@ -21,6 +29,8 @@ def components(ref_template: str) -> dict[str, Any]:
     """
     structs = [kind for name, kind in KINDS.items() if name not in BARE]
     _, schemas = msgspec.json.schema_components([Head, Audit, *structs], ref_template=ref_template)
+    for schema in schemas.values():
+        schema["description"] = inspect.cleandoc(schema["description"])
     document = schemas.pop(Head.__name__)
     document["title"] = NAME
     document["description"] = (

@@ -118,9 +118,15 @@ class LeaseLost(Conflict):
 
 
 class StateConflict(Conflict):
-    """What was asked cannot happen in the state that the item or assignment is in."""
+    """What was asked cannot happen in the state that the thing is in."""
 
     code = "state_conflict"
+
+
+class NoEarlierVersion(Conflict):
+    """There is no earlier version of the policy to roll back to; nothing was changed."""
+
+    code = "no_earlier_version"
 
 
 class ExtensionsUsedUp(Conflict):

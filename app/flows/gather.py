@@ -1,7 +1,8 @@
 """Gathers predictions that arrive at the same time into one commit.
 
 There is no timer: whoever arrives while a commit is under way goes with the next one, so a lone
-request commits alone and at once, and a busy service commits hundreds of rows together.
+request commits alone and at once, and a busy service commits hundreds of rows together. When enough
+wait, the next commit begins beside the one under way (`commit_lanes`).
 
 What is promised to each caller:
 
@@ -25,12 +26,14 @@ from msgspec import Struct
 
 from app.core.errors import Overloaded, OverruleError, Unavailable, Unstorable
 from app.settings import Settings
+from app.store.decision_rows import NewDecision
 from app.store.decisions import (
+    AT_ONCE_MAX,
     Kept,
-    NewDecision,
     PartitionMissingError,
     RowsRefusedError,
-    insert_decisions,
+    insert_few,
+    insert_many,
     kept_keys,
 )
 from app.store.engine import Database, retried
@@ -40,6 +43,10 @@ from app.telemetry import COMMIT_ROWS, COMMIT_SECONDS, COMMITS_SPLIT, WAITING_RO
 
 # what became of a row: it is new, or its request key already stood for something, or it failed
 Result = bool | Kept | OverruleError
+
+
+# so many rows are worth a commit of their own, whatever else is under way
+LANE_ROWS = 32
 
 
 class _Waiting(Struct):
@@ -57,6 +64,7 @@ class Gatherer:
         self._lanes_max = settings.commit_lanes
         self._queue: deque[_Waiting] = deque()
         self._waiting_rows = 0
+        self._rows_under_way = 0
         self._lanes: set[asyncio.Task[None]] = set()
 
     async def commit(self, rows: list[NewDecision]) -> list[Result]:
@@ -77,7 +85,9 @@ class Gatherer:
         waiting = _Waiting(rows, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
         self._waiting_rows += len(rows)
-        if len(self._lanes) < self._lanes_max:
+        if not self._lanes or (
+            len(self._lanes) < self._lanes_max and self._waiting_rows >= self._rows_for_a_lane()
+        ):
             self._lanes.add(asyncio.create_task(self._work()))
         # a client that hangs up takes its handler away, and with it this wait; not its row
         return await waiting.done
@@ -88,6 +98,14 @@ class Gatherer:
         yield
         while self._lanes:
             await asyncio.wait(self._lanes)
+
+    def _rows_for_a_lane(self) -> float:
+        """How many rows are worth another commit beside those under way.
+
+        Half as many: then the commits of a busy service are equally large. A lane for whoever
+        comes first would commit rows one by one, at the price of many.
+        """
+        return min(LANE_ROWS, self._rows_under_way / 2)
 
     async def _work(self) -> None:
         """Commit whatever waits, until nothing does."""
@@ -105,7 +123,11 @@ class Gatherer:
     async def _commit_together(self, together: list[_Waiting]) -> None:
         began = time.perf_counter()
         rows = [row for waiting in together for row in waiting.rows]
-        results = iter(await self._commit_or_split(rows))
+        self._rows_under_way += len(rows)
+        try:
+            results = iter(await self._commit_or_split(rows))
+        finally:
+            self._rows_under_way -= len(rows)
         COMMIT_SECONDS.observe(time.perf_counter() - began)
         COMMIT_ROWS.observe(len(rows))
         for waiting in together:
@@ -159,8 +181,11 @@ class Gatherer:
 
     @retried
     async def _insert(self, rows: list[NewDecision]) -> set[uuid.UUID]:
+        if len(rows) <= AT_ONCE_MAX:
+            async with self._db.statement() as tx:
+                return await insert_few(tx, rows)
         async with self._db.write() as tx:
-            return await insert_decisions(tx, rows)
+            return await insert_many(tx, rows)
 
     async def _kept(self, rows: list[NewDecision]) -> dict[tuple[uuid.UUID, str], Kept]:
         """What the losers' request keys stand for.

@@ -1,37 +1,51 @@
-"""The life of a policy version: draft, active, retired."""
+"""Policies: documents become versions, which become active, shadow, retired, and active again."""
 
 import uuid
+from dataclasses import dataclass
 from typing import Any
 
 from app.core.access import Caller
-from app.core.errors import Invalid, NotFound
-from app.core.routing.document import digest_of, parse
-from app.core.routing.policy import policy_of
+from app.core.errors import Invalid, Loc, NoEarlierVersion, NotFound
+from app.core.routing.coverage import warnings_of
+from app.core.routing.diff import Diff, diff
+from app.core.routing.document import Document, digest_of, parse
+from app.core.routing.life import ONE_PER_MODEL, VersionEvent, after
 from app.flows.context import Context
 from app.store import policies as store
-from app.store.engine import Reader, retried
+from app.store.engine import Reader, Writer, retried
 from app.store.keys import log_change
 from app.store.queues import queues_by_name
 
+Warnings = list[tuple[Loc, str]]
 
-async def validate(ctx: Context, project_id: uuid.UUID, data: Any) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """What a PUT found or made."""
+
+    version: store.PolicyVersion
+    new: bool
+    warnings: Warnings
+
+
+async def validate(ctx: Context, project_id: uuid.UUID, data: Any) -> Warnings:
     """Check a document against itself and against the project.
+
+    Returns:
+        What may be meant, but seldom is, by its place.
 
     Raises:
         Invalid: every mistake, by its place.
     """
     async with ctx.db.read() as tx:
-        await _checked(tx, project_id, data)
+        return warnings_of(await _checked(tx, project_id, data))
 
 
 @retried
-async def put(
-    ctx: Context, caller: Caller, name: str, data: Any
-) -> tuple[store.PolicyVersion, bool]:
+async def put(ctx: Context, caller: Caller, name: str, data: Any) -> Put:
     """Make the next version of a policy, as a draft.
 
-    Returns:
-        The version, and whether it is new: a document equal to the latest version's makes none.
+    A document equal to the latest version's makes none.
 
     Raises:
         Invalid: every mistake, by its place.
@@ -39,87 +53,77 @@ async def put(
     project_id = caller.project
     async with ctx.db.write() as tx:
         await store.lock_policies(tx, project_id)
-        model = await _checked(tx, project_id, data, name)
+        document = await _checked(tx, project_id, data, name)
+        warnings = warnings_of(document)
         digest = digest_of(data)
         latest = await store.latest_version(tx, project_id, name)
         if latest is not None and latest.digest == digest:
-            return latest, False
+            return Put(latest, new=False, warnings=warnings)
         version = await store.add_version(
             tx,
             project_id,
             name=name,
             version=latest.version + 1 if latest is not None else 1,
-            model=model,
+            model=document.head.applies_to.model,
             document=data,
             digest=digest,
             created_by=caller.name,
         )
-        await log_change(
-            tx,
-            project_id=project_id,
-            actor=caller.name,
-            action="policy.put",
-            target=f"policy:{name}@{version.version}",
-            after=data,
-        )
-        return version, True
+        await _log(tx, caller, version, "put", before=None, after=data)
+    return Put(version, new=True, warnings=warnings)
 
 
-@retried
 async def activate(ctx: Context, caller: Caller, name: str, number: int) -> store.PolicyVersion:
     """Let a version decide for its model; the one that did is retired.
 
-    Other replicas follow within `cache_s`. Activating a retired version is the way back.
+    Other replicas follow within `cache_s`.
 
     Raises:
         NotFound: no such version.
     """
-    project_id = caller.project
-    async with ctx.db.write() as tx:
-        await store.lock_policies(tx, project_id)
-        version = await _found(tx, project_id, name, number)
-        before = await store.active_version(tx, project_id, version.model)
-        if before is not None and before.id != version.id:
-            await store.set_state(tx, project_id, before.id, "retired")
-        await store.set_state(tx, project_id, version.id, "active")
-        await log_change(
-            tx,
-            project_id=project_id,
-            actor=caller.name,
-            action="policy.activate",
-            target=f"policy:{name}@{number}",
-            before=f"{before.name}@{before.version}" if before is not None else None,
-            after=f"{name}@{number}",
-        )
-        activated = await _found(tx, project_id, name, number)
-    ctx.views.forget()
-    return activated
+    return await _change(ctx, caller, name, number, VersionEvent.ACTIVATE)
 
 
-@retried
+async def shadow(ctx: Context, caller: Caller, name: str, number: int) -> store.PolicyVersion:
+    """Evaluate a version beside the active one of its model; the former shadow is a draft again.
+
+    Raises:
+        NotFound: no such version.
+        StateConflict: it is the active one.
+    """
+    return await _change(ctx, caller, name, number, VersionEvent.SHADOW)
+
+
 async def retire(ctx: Context, caller: Caller, name: str, number: int) -> store.PolicyVersion:
     """Take a version out of use; without an active one everything goes to review.
 
     Raises:
         NotFound: no such version.
     """
+    return await _change(ctx, caller, name, number, VersionEvent.RETIRE)
+
+
+@retried
+async def roll_back(
+    ctx: Context, caller: Caller, name: str, number: int | None = None
+) -> store.PolicyVersion:
+    """Let an earlier version decide again: this one, or the one before the present one.
+
+    Rolling back does not count as an activation, so that rolling back twice goes two versions
+    back and not to and fro.
+
+    Raises:
+        NotFound: no such policy or version.
+        NoEarlierVersion: the policy has no active version, or none was active before it; or the
+            version that was asked for never was.
+    """
     project_id = caller.project
     async with ctx.db.write() as tx:
         await store.lock_policies(tx, project_id)
-        version = await _found(tx, project_id, name, number)
-        await store.set_state(tx, project_id, version.id, "retired")
-        await log_change(
-            tx,
-            project_id=project_id,
-            actor=caller.name,
-            action="policy.retire",
-            target=f"policy:{name}@{number}",
-            before=version.state,
-            after="retired",
-        )
-        retired = await _found(tx, project_id, name, number)
+        earlier = await _to_roll_back_to(tx, project_id, name, number)
+        version = await _moved(tx, caller, earlier, VersionEvent.ROLLBACK)
     ctx.views.forget()
-    return retired
+    return version
 
 
 async def find(ctx: Context, project_id: uuid.UUID, name: str, number: int) -> store.PolicyVersion:
@@ -132,12 +136,102 @@ async def find(ctx: Context, project_id: uuid.UUID, name: str, number: int) -> s
         return await _found(tx, project_id, name, number)
 
 
+async def compare(
+    ctx: Context, project_id: uuid.UUID, name: str, number: int, to: int | None
+) -> tuple[int, Diff]:
+    """What is different in another version of the policy.
+
+    Args:
+        ctx: the service.
+        project_id: the project.
+        name: the policy's.
+        number: the version to start from.
+        to: the other version; None is the latest.
+
+    Returns:
+        The number of the other version, and the differences.
+
+    Raises:
+        NotFound: one of them is not there.
+    """
+    async with ctx.db.read() as tx:
+        before = await _found(tx, project_id, name, number)
+        if to is None:
+            other = await store.latest_version(tx, project_id, name)
+            assert other is not None, "versions are never removed"
+        else:
+            other = await _found(tx, project_id, name, to)
+    return other.version, diff(before.document, other.document)
+
+
 async def list_versions(
-    ctx: Context, project_id: uuid.UUID, after: uuid.UUID | None, limit: int
+    ctx: Context, project_id: uuid.UUID, after_id: uuid.UUID | None, limit: int
 ) -> list[store.PolicyVersion]:
     """A page of all versions of all policies."""
     async with ctx.db.read() as tx:
-        return await store.list_versions(tx, project_id, after, limit)
+        return await store.list_versions(tx, project_id, after_id, limit)
+
+
+@retried
+async def _change(
+    ctx: Context, caller: Caller, name: str, number: int, event: VersionEvent
+) -> store.PolicyVersion:
+    async with ctx.db.write() as tx:
+        await store.lock_policies(tx, caller.project)
+        version = await _found(tx, caller.project, name, number)
+        version = await _moved(tx, caller, version, event)
+    ctx.views.forget()
+    return version
+
+
+async def _moved(
+    tx: Writer, caller: Caller, version: store.PolicyVersion, event: VersionEvent
+) -> store.PolicyVersion:
+    """The version in the state that the event leads to; every change of a state is logged."""
+    state = after(version.state, event)
+    if state == version.state:
+        return version
+    if state in ONE_PER_MODEL:
+        # first, since a unique index counts them
+        former = await store.version_in(tx, caller.project, version.model, state)
+        if former is not None:
+            await _moved(tx, caller, former, VersionEvent.REPLACE)
+    activated = event is VersionEvent.ACTIVATE
+    moved = await store.set_state(tx, caller.project, version.id, state, activated=activated)
+    await _log(tx, caller, version, event, before=version.state, after=state)
+    return moved
+
+
+async def _log(
+    tx: Writer, caller: Caller, version: store.PolicyVersion, what: str, *, before: Any, after: Any
+) -> None:
+    await log_change(
+        tx,
+        project_id=caller.project,
+        actor=caller.name,
+        action=f"policy.{what}",
+        target=f"policy:{version.name}@{version.version}",
+        before=before,
+        after=after,
+    )
+
+
+async def _to_roll_back_to(
+    tx: Reader, project_id: uuid.UUID, name: str, number: int | None
+) -> store.PolicyVersion:
+    if number is None:
+        if await store.latest_version(tx, project_id, name) is None:
+            raise NotFound(f"No policy {name!r}.")
+        earlier = await store.version_before_active(tx, project_id, name)
+        if earlier is None:
+            raise NoEarlierVersion(
+                f"No version of {name!r} was active before the present one; name a version."
+            )
+        return earlier
+    version = await _found(tx, project_id, name, number)
+    if version.activated_at is None:
+        raise NoEarlierVersion(f"Version {number} of {name!r} never was active; activate it.")
+    return version
 
 
 async def _found(tx: Reader, project_id: uuid.UUID, name: str, number: int) -> store.PolicyVersion:
@@ -147,20 +241,13 @@ async def _found(tx: Reader, project_id: uuid.UUID, name: str, number: int) -> s
     return version
 
 
-async def _checked(tx: Reader, project_id: uuid.UUID, data: Any, name: str | None = None) -> str:
-    """Check a document whole; the model that it applies to."""
-    document = parse(data)
+async def _checked(
+    tx: Reader, project_id: uuid.UUID, data: Any, name: str | None = None
+) -> Document:
+    document = parse(data, (await queues_by_name(tx, project_id)).keys())
     if name is not None and document.head.name != name:
         raise Invalid(
             f"The document calls itself {document.head.name!r}, the address {name!r}.",
             loc=("name",),
         )
-    policy = policy_of(document, document.head.name, version=0)
-    unknown = policy.queues() - set(await queues_by_name(tx, project_id))
-    if unknown:
-        raise Invalid(
-            f"There is no queue {', '.join(sorted(unknown))}; make it first "
-            "(PUT /v1/queues/{queue}).",
-            loc=("rules",),
-        )
-    return policy.model
+    return document

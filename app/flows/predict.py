@@ -9,15 +9,31 @@ from msgspec import Struct
 from app.core.errors import OverruleError, RequestKeyConflict, Unavailable
 from app.core.routing.counts import count_key, declared_segment
 from app.core.routing.decision import Asked, Decision, decide
-from app.core.routing.draw import day_key
+from app.core.routing.draw import Chance, DayKey, day_key, day_of
 from app.core.routing.policy import Policy
-from app.core.routing.prediction import Prediction, digest_of, signals_of
+from app.core.routing.prediction import Prediction, Signals, recorded, signals_of
 from app.flows.context import Context
 from app.flows.gather import Result
-from app.store.decisions import Kept, NewDecision
+from app.store.decision_rows import Beside, NewDecision
+from app.store.decisions import Kept
 from app.store.ids import new_id, utc_now
 from app.store.policies import RoutingView
 from app.store.recorded_decisions import decisions_by_id
+
+
+class Deciding(Struct, frozen=True):
+    """The policy versions of one model: what decides, and what is evaluated beside it.
+
+    Each with its id; None where there is none.
+    """
+
+    active: tuple[uuid.UUID, Policy] | None
+    shadow: tuple[uuid.UUID, Policy] | None
+
+    @property
+    def policy(self) -> Policy | None:
+        """The version that decides."""
+        return self.active[1] if self.active is not None else None
 
 
 class Answered(Struct, frozen=True, gc=False):
@@ -50,15 +66,15 @@ async def predict(
     rows: list[NewDecision] = []
     for prediction in predictions:
         try:
-            row = _prepare(project_id, view, policies.get(prediction.model), prediction)
+            row = _prepare(project_id, view, policies[prediction.model], prediction)
         except OverruleError as error:
             results.append(error)
             continue
         rows.append(row)
         results.append(None)
     if rows:
-        committed = await _answers(ctx, project_id, rows, await ctx.gatherer.commit(rows))
-        answers = iter(committed)
+        committed = await ctx.gatherer.commit(rows)
+        answers = iter(await _answers(ctx, project_id, policies, rows, committed))
         return [next(answers) if result is None else result for result in results]
     return [result for result in results if result is not None]
 
@@ -70,45 +86,43 @@ async def dry_run(ctx: Context, project_id: uuid.UUID, prediction: Prediction) -
         Invalid: the prediction cannot be taken.
     """
     view = await ctx.views.projects.get(project_id)
-    active = (await _policies(ctx, project_id, view, [prediction])).get(prediction.model)
-    row = _prepare(project_id, view, active, prediction)
-    return Answered(row.decision, active[1] if active is not None else None, first=True)
+    policies = (await _policies(ctx, project_id, view, [prediction]))[prediction.model]
+    row = _prepare(project_id, view, policies, prediction)
+    return Answered(row.decision, policies.policy, first=True)
 
 
 async def _policies(
     ctx: Context, project_id: uuid.UUID, view: RoutingView, predictions: list[Prediction]
-) -> dict[str, tuple[uuid.UUID, Policy]]:
-    """The active policies of the models that these predictions are of."""
-    policies = {}
-    for model in {prediction.model for prediction in predictions}:
-        policy_id = view.active.get(model)
-        if policy_id is not None:
-            policy = await ctx.views.policy(project_id, policy_id)
-            if policy is not None:
-                policies[model] = policy_id, policy
-    return policies
+) -> dict[str, Deciding]:
+    """The policies of the models that these predictions are of."""
+    return {
+        model: Deciding(
+            await _compiled(ctx, project_id, view.active.get(model)),
+            await _compiled(ctx, project_id, view.shadow.get(model)),
+        )
+        for model in {prediction.model for prediction in predictions}
+    }
+
+
+async def _compiled(
+    ctx: Context, project_id: uuid.UUID, policy_id: uuid.UUID | None
+) -> tuple[uuid.UUID, Policy] | None:
+    if policy_id is None:
+        return None
+    policy = await ctx.views.policy(project_id, policy_id)
+    return (policy_id, policy) if policy is not None else None
 
 
 def _prepare(
-    project_id: uuid.UUID,
-    view: RoutingView,
-    active: tuple[uuid.UUID, Policy] | None,
-    prediction: Prediction,
+    project_id: uuid.UUID, view: RoutingView, policies: Deciding, prediction: Prediction
 ) -> NewDecision:
     """Decide one prediction, with all that is recorded beside it."""
-    policy_id, policy = active if active is not None else (None, None)
+    policy_id, policy = policies.active or (None, None)
     signals = signals_of(prediction)
     decision_id = new_id()
-    decided_at = utc_now()
-    outcome = decide(
-        policy,
-        prediction,
-        signals,
-        decision_id=decision_id.bytes,
-        key_of_day=_day_key(view.secret, _day_of(decision_id)),
-    )
+    chance = Chance(_day_key(view.secret, day_of(decision_id)), decision_id.bytes)
+    outcome = decide(policy, signals, chance)
     queue = view.queues[outcome.queue] if outcome.queue is not None else None
-    item = Asked(new_id(), queue.name, outcome.route == "review") if queue is not None else None
     decision = Decision(
         id=decision_id,
         request_key=prediction.request_key,
@@ -116,39 +130,45 @@ def _prepare(
         model_version=prediction.model_version,
         label=signals.label,
         confidence=signals.confidence,
-        route=outcome.route,
-        reason=outcome.reason,
-        states=outcome.states,
-        observed=outcome.observed,
-        policy_id=policy_id,
-        audited=outcome.audited,
-        audit_probability=outcome.audit_probability,
+        segment=prediction.segment,
         shadow=prediction.shadow,
-        item=item,
+        outcome=outcome,
+        policy_id=policy_id,
+        item=Asked(new_id(), queue.name, outcome.route == "review") if queue is not None else None,
         resolution=None,
-        decided_at=decided_at,
+        decided_at=utc_now(),
     )
-    segment = declared_segment(policy, prediction)
     return NewDecision(
         project_id=project_id,
         decision=decision,
         prediction=prediction,
-        outcome=outcome,
-        digest=digest_of(prediction),
-        count_key=count_key(decision, segment, outcome.stratum),
+        recorded=recorded(prediction),
+        count_key=count_key(decision, declared_segment(policy, prediction)),
+        beside=_beside(policies.shadow, signals, chance) if policies.shadow is not None else None,
         queue=queue,
         assignment_id=new_id() if queue is not None else None,
     )
 
 
+def _beside(shadow: tuple[uuid.UUID, Policy], signals: Signals, chance: Chance) -> Beside:
+    """What the shadow policy says, with the same draws."""
+    policy_id, policy = shadow
+    outcome = decide(policy, signals, chance)
+    return Beside(policy_id, outcome.route, outcome.reason)
+
+
 async def _answers(
-    ctx: Context, project_id: uuid.UUID, rows: list[NewDecision], committed: list[Result]
+    ctx: Context,
+    project_id: uuid.UUID,
+    policies: dict[str, Deciding],
+    rows: list[NewDecision],
+    committed: list[Result],
 ) -> list[Answered | OverruleError]:
     """What each caller hears: its own decision, the first one, or why there is none."""
     repeated = [
         result.decision_id
         for row, result in zip(rows, committed, strict=True)
-        if isinstance(result, Kept) and result.digest == row.digest
+        if isinstance(result, Kept) and result.digest == row.recorded.digest
     ]
     firsts: dict[uuid.UUID, Decision] = {}
     if repeated:
@@ -159,9 +179,8 @@ async def _answers(
         if isinstance(result, OverruleError):
             answers.append(result)
         elif not isinstance(result, Kept):
-            policy = await _policy_of(ctx, project_id, row.decision)
-            answers.append(Answered(row.decision, policy, first=True))
-        elif result.digest != row.digest:
+            answers.append(Answered(row.decision, policies[row.decision.model].policy, first=True))
+        elif result.digest != row.recorded.digest:
             answers.append(_conflict(row.decision.request_key))
         elif result.decision_id in firsts:
             first = firsts[result.decision_id]
@@ -185,14 +204,6 @@ def _conflict(request_key: str) -> RequestKeyConflict:
     )
 
 
-def _day_of(decision_id: uuid.UUID) -> date:
-    return _utc_day((decision_id.int >> 80) // 86_400_000)
-
-
-@lru_cache(maxsize=8)
-def _utc_day(days_since_1970: int) -> date:
-    return date.fromordinal(_EPOCH + days_since_1970)
-
-
-_EPOCH = date(1970, 1, 1).toordinal()
-_day_key = lru_cache(maxsize=4096)(day_key)
+@lru_cache(maxsize=4096)
+def _day_key(secret: bytes, day: date) -> DayKey:
+    return DayKey(day_key(secret, day))

@@ -1,35 +1,38 @@
-"""Decisions: the hot insert. `recorded_decisions.py` reads them back."""
+"""Decisions: the hot insert. `recorded_decisions.py` reads them back.
+
+Two ways write the very same rows. Each message that wakes another process costs more than the
+work of a row, so a few rows go as one statement, which is its own transaction: one message there
+and one back, instead of five. For many rows a COPY is cheaper in the driver and in PostgreSQL.
+
+Two writers can meet at one request key only: `request_keys` decides who is first (the other waits
+for that commit and then inserts nothing). Rows go in the order of (project, request key), so two
+writers with the same keys wait for each other in one direction and never deadlock. Everything else
+is keyed by ids that only this call knows.
+"""
 
 import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import asyncpg
-import msgspec
 from msgspec import Struct
 
-from app.core.review.queue import Queue, rank
-from app.core.routing.counts import CountKey, count
-from app.core.routing.decision import Decision, Outcome
-from app.core.routing.prediction import Prediction, float32_bytes
+from app.core.routing.counts import count
+from app.store.decision_rows import (
+    ASKED_COLUMNS,
+    DECISION_COLUMNS,
+    ITEM_COLUMNS,
+    NewDecision,
+    asked_row,
+    decision_row,
+    json_text,
+)
 from app.store.engine import Reader, Writer
 from app.store.ids import new_id
 
-
-class NewDecision(Struct, frozen=True, gc=False):
-    """A decision that is to be committed, with all that is recorded beside it.
-
-    `queue` is where its item goes; None when nobody is asked. `assignment_id` belongs to that
-    item.
-    """
-
-    project_id: uuid.UUID
-    decision: Decision
-    prediction: Prediction
-    outcome: Outcome
-    digest: bytes
-    count_key: CountKey
-    queue: Queue | None
-    assignment_id: uuid.UUID | None
+# from here on a COPY is quicker, measured in whole requests
+AT_ONCE_MAX = 50
 
 
 class RowsRefusedError(Exception):
@@ -47,16 +50,11 @@ class Kept(Struct, frozen=True, gc=False):
     digest: bytes
 
 
-async def insert_decisions(tx: Writer, rows: list[NewDecision]) -> set[uuid.UUID]:
-    """Commit decisions with their request keys, items, assignments and counts.
-
-    Two writers can meet at one request key only: `request_keys` decides who is first (the other
-    waits for that commit and then inserts nothing). Rows go in the order of (project, request
-    key), so two writers with the same keys wait for each other in one direction and never
-    deadlock. Everything else is keyed by ids that only this call knows.
+async def insert_few(tx: Writer, rows: list[NewDecision]) -> set[uuid.UUID]:
+    """Commit decisions with their request keys, items, assignments and counts, in one statement.
 
     Args:
-        tx: the transaction.
+        tx: a connection outside a transaction, or a transaction.
         rows: each (project, request key) once.
 
     Returns:
@@ -66,41 +64,52 @@ async def insert_decisions(tx: Writer, rows: list[NewDecision]) -> set[uuid.UUID
         PartitionMissingError: `ensure_partitions` for the ids' weeks, and try again.
         RowsRefusedError: try without the row that PostgreSQL cannot keep.
     """
-    try:
-        return await _insert(tx, rows)
-    except _ROW_REFUSED as error:
-        # the same code as for a violated CHECK, which has a name; the message is in any language
-        if isinstance(error, asyncpg.CheckViolationError) and error.constraint_name is None:
-            raise PartitionMissingError(str(error)) from error
-        raise RowsRefusedError(str(error)) from error
-
-
-async def _insert(tx: Writer, rows: list[NewDecision]) -> set[uuid.UUID]:
-    ordered = sorted(rows, key=lambda row: (row.project_id.bytes, row.decision.request_key))
-    inserted = await tx.raw.fetch(
-        _INSERT_KEYS,
-        [row.project_id for row in ordered],
-        [row.decision.request_key for row in ordered],
-        [row.decision.id for row in ordered],
-        [row.digest for row in ordered],
-    )
-    new_ids: set[uuid.UUID] = {row["decision_id"] for row in inserted}
-    new = [row for row in ordered if row.decision.id in new_ids]
-    if new:
-        asked = [row for row in new if row.queue is not None]
-        counts = count((row.project_id, row.count_key, row.decision.audited) for row in new)
-        await tx.raw.copy_records_to_table(
-            "decisions", records=map(_decision_columns, new), columns=_DECISION_COLUMNS
-        )
-        await tx.raw.execute(
-            _INSERT_ITEMS_AND_COUNTS,
-            *(zip(*map(_item_columns, asked), strict=True) if asked else _NO_ITEMS),
-            list(counts),
-            [new_id() for _ in counts],
-            [_json(rows) for rows in counts.values()],
+    ordered = _ordered(rows)
+    asked = [row for row in ordered if row.queue is not None]
+    counts = [json_text([*row.count_key, 1, int(row.decision.outcome.audited)]) for row in ordered]
+    with _refusals():
+        inserted = await tx.raw.fetch(
+            _INSERT_ALL,
+            *_columns(map(decision_row, ordered), DECISION_COLUMNS),
+            counts,
+            *_columns(map(asked_row, asked), ASKED_COLUMNS),
             tx.now,
         )
+    return {row["decision_id"] for row in inserted}
+
+
+async def insert_many(tx: Writer, rows: list[NewDecision]) -> set[uuid.UUID]:
+    """As `insert_few`, for many rows: in several statements of one transaction."""
+    ordered = _ordered(rows)
+    with _refusals():
+        inserted = await tx.raw.fetch(
+            _INSERT_KEYS,
+            [row.project_id for row in ordered],
+            [row.decision.request_key for row in ordered],
+            [row.decision.id for row in ordered],
+            [row.recorded.digest for row in ordered],
+        )
+        new_ids: set[uuid.UUID] = {row["decision_id"] for row in inserted}
+        new = [row for row in ordered if row.decision.id in new_ids]
+        if new:
+            await _insert_new(tx, new)
     return new_ids
+
+
+async def _insert_new(tx: Writer, new: list[NewDecision]) -> None:
+    asked = [row for row in new if row.queue is not None]
+    counts = count((row.project_id, row.count_key, row.decision.outcome.audited) for row in new)
+    await tx.raw.copy_records_to_table(
+        "decisions", records=map(decision_row, new), columns=list(DECISION_COLUMNS)
+    )
+    await tx.raw.execute(
+        _INSERT_ASKED_AND_COUNTS,
+        *_columns(map(asked_row, asked), ASKED_COLUMNS),
+        list(counts),
+        [new_id() for _ in counts],
+        [json_text(rows) for rows in counts.values()],
+        tx.now,
+    )
 
 
 async def kept_keys(
@@ -122,6 +131,27 @@ async def kept_keys(
     }
 
 
+def _ordered(rows: list[NewDecision]) -> list[NewDecision]:
+    return sorted(rows, key=lambda row: (row.project_id.bytes, row.decision.request_key))
+
+
+def _columns(rows: Iterator[tuple[Any, ...]], names: Mapping[str, str]) -> Sequence[Sequence[Any]]:
+    """Rows as one array per column, as `unnest` takes them."""
+    return list(zip(*rows, strict=True)) or [[]] * len(names)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Tell a row that cannot be kept, or a week without a partition, from a lost database."""
+    try:
+        yield
+    except _ROW_REFUSED as error:
+        # the same code as for a violated CHECK, which has a name; the message is in any language
+        if isinstance(error, asyncpg.CheckViolationError) and error.constraint_name is None:
+            raise PartitionMissingError(str(error)) from error
+        raise RowsRefusedError(str(error)) from error
+
+
 # what speaks against a row and not against the database; the last three are the driver's, for a
 # value that it cannot encode
 _ROW_REFUSED = (
@@ -133,185 +163,81 @@ _ROW_REFUSED = (
     TypeError,
 )
 
+
+def _unnested(columns: Mapping[str, str], first: int) -> str:
+    """`unnest($1::uuid[], …) AS rows (id, …)`; JSON comes as text."""
+    parameters = ", ".join(
+        f"${n}::{'text' if kind == 'jsonb' else kind}[]"
+        for n, kind in enumerate(columns.values(), first)
+    )
+    return f"unnest({parameters}) AS rows ({', '.join(columns)})"
+
+
+def _asked_inserts(now: str) -> str:
+    """Items and their assignments, from the rows of `asked`."""
+    values = ", ".join(
+        f"{name}::jsonb" if kind == "jsonb" else name for name, kind in ITEM_COLUMNS.items()
+    )
+    return f"""
+        queued AS (
+          INSERT INTO items ({", ".join(ITEM_COLUMNS)}, queued_at, due_at)
+          SELECT {values}, {now}, {now} + make_interval(secs => due_s) FROM asked
+        ), assigned AS (
+          INSERT INTO assignments (project_id, id, item_id, queue_id, rank)
+          SELECT project_id, assignment_id, id, queue_id, rank FROM asked
+        )
+    """
+
+
 _INSERT_KEYS = """
     INSERT INTO request_keys (project_id, request_key, decision_id, digest)
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::bytea[])
     ON CONFLICT DO NOTHING RETURNING decision_id
 """
 
-_DECISION_COLUMNS = (
-    "project_id",
-    "id",
-    "request_key",
-    "model",
-    "model_version",
-    "label",
-    "confidence",
-    "route",
-    "reason",
-    "policy_id",
-    "trace",
-    "audited",
-    "audit_probability",
-    "audit_draw",
-    "inclusion_probability",
-    "stratum",
-    "item_id",
-    "shadow",
-    "segment",
-    "risk",
-    "context_key",
-    "input_key",
-    "digest",
-    "occurred_at",
-    "decided_at",
-    "scores_are",
-    "scores",
-    "members",
-    "features",
-    "embedding",
-    "subject",
-    "output",
-)
-# what an item copies of its decision, and what is its own
-_ITEM_COLUMNS = [  # name, type of the parameter, cast of the value
-    ("project_id", "uuid", ""),
-    ("id", "uuid", ""),
-    ("kind", "text", ""),
-    ("queue_id", "uuid", ""),
-    ("decision_id", "uuid", ""),
-    ("policy_id", "uuid", ""),
-    ("model", "text", ""),
-    ("model_version", "text", ""),
-    ("label", "text", ""),
-    ("confidence", "float8", ""),
-    ("scores", "text", "::jsonb"),
-    ("features", "text", "::jsonb"),
-    ("segment", "text", "::jsonb"),
-    ("route", "text", ""),
-    ("reason", "text", ""),
-    ("inclusion_probability", "float8", ""),
-    ("stratum", "text", ""),
-    ("priority", "int2", ""),
-    ("blind", "bool", ""),
-    ("blocking", "bool", ""),
-    ("risk", "float8", ""),
-    ("context_key", "text", ""),
-    ("input_key", "text", ""),
-    ("subject", "text", "::jsonb"),
-    ("decided_at", "timestamptz", ""),
-]
-# beside the item's columns: how long until it is due, and its one assignment
-_ITEM_EXTRA = [("due_s", "float8"), ("assignment_id", "uuid"), ("rank", "int8")]
-_NO_ITEMS: list[list[Any]] = [[] for _ in range(len(_ITEM_COLUMNS) + len(_ITEM_EXTRA))]
 
-
-def _insert_items_and_counts() -> str:
-    first_count = 1 + len(_ITEM_COLUMNS) + len(_ITEM_EXTRA)
-    types = [(name, kind) for name, kind, _ in _ITEM_COLUMNS] + _ITEM_EXTRA
-    parameters = ", ".join(f"${n}::{kind}[]" for n, (_, kind) in enumerate(types, 1))
-    names = ", ".join(name for name, _, _ in _ITEM_COLUMNS)
-    now = f"coalesce(${first_count + 3}, statement_timestamp())"
+def _insert_asked_and_counts() -> str:
+    first = 1 + len(ASKED_COLUMNS)
     return f"""
-        WITH asked AS (
-          SELECT * FROM unnest({parameters}) AS i ({", ".join(name for name, _ in types)})
-        ), queued AS (
-          INSERT INTO items ({names}, queued_at, due_at)
-          SELECT {", ".join(name + cast for name, _, cast in _ITEM_COLUMNS)},
-            {now}, {now} + make_interval(secs => due_s)
-          FROM asked
-        ), assigned AS (
-          INSERT INTO assignments (project_id, id, item_id, queue_id, rank)
-          SELECT project_id, assignment_id, id, queue_id, rank FROM asked
-        )
+        WITH asked AS (SELECT * FROM {_unnested(ASKED_COLUMNS, 1)}),
+        {_asked_inserts(f"coalesce(${first + 3}, statement_timestamp())")}
         INSERT INTO inbox (project_id, id, counts)
         SELECT project_id, id, counts::jsonb
-        FROM unnest(${first_count}::uuid[], ${first_count + 1}::uuid[], ${first_count + 2}::text[])
+        FROM unnest(${first}::uuid[], ${first + 1}::uuid[], ${first + 2}::text[])
           AS c (project_id, id, counts)
     """
 
 
-_INSERT_ITEMS_AND_COUNTS = _insert_items_and_counts()
+def _insert_all() -> str:
+    names = ", ".join(DECISION_COLUMNS)
+    arrays = {name: f"${n}::{kind}[]" for n, (name, kind) in enumerate(DECISION_COLUMNS.items(), 1)}
+    counted = 1 + len(DECISION_COLUMNS)
+    now = f"coalesce(${counted + len(ASKED_COLUMNS) + 1}, statement_timestamp())"
+    # arrays are unnested where they are read, with no more columns than are read there: rows that
+    # are kept between two parts of a statement are copied
+    keys = ", ".join(arrays[name] for name in ("project_id", "request_key", "id", "digest"))
+    # a new decision's id names the counts of its commit: no other has it
+    return f"""
+        WITH kept AS (
+          INSERT INTO request_keys (project_id, request_key, decision_id, digest)
+          SELECT * FROM unnest({keys}) ON CONFLICT DO NOTHING RETURNING decision_id
+        ), inserted AS (
+          INSERT INTO decisions ({names})
+          SELECT {names} FROM {_unnested(DECISION_COLUMNS, 1)}
+          WHERE id IN (SELECT decision_id FROM kept)
+        ), asked AS (
+          SELECT * FROM {_unnested(ASKED_COLUMNS, counted + 1)}
+          WHERE decision_id IN (SELECT decision_id FROM kept)
+        ), {_asked_inserts(now)}, counted AS (
+          INSERT INTO inbox (project_id, id, counts)
+          SELECT project_id, (array_agg(id))[1], ('[' || string_agg(counts, ',') || ']')::jsonb
+          FROM unnest({arrays["project_id"]}, {arrays["id"]}, ${counted}::text[])
+            AS counts (project_id, id, counts)
+          WHERE id IN (SELECT decision_id FROM kept) GROUP BY project_id
+        )
+        SELECT decision_id FROM kept
+    """
 
 
-def _decision_columns(row: NewDecision) -> tuple[Any, ...]:
-    decision, prediction, outcome = row.decision, row.prediction, row.outcome
-    return (
-        row.project_id,
-        decision.id,
-        decision.request_key,
-        decision.model,
-        decision.model_version,
-        decision.label,
-        decision.confidence,
-        decision.route,
-        decision.reason,
-        decision.policy_id,
-        _json((outcome.states, outcome.observed)),
-        decision.audited,
-        decision.audit_probability,
-        outcome.audit_draw,
-        outcome.inclusion_probability,
-        outcome.stratum,
-        decision.item.id if decision.item is not None else None,
-        decision.shadow,
-        _maybe(prediction.segment),
-        prediction.risk,
-        prediction.context_key,
-        prediction.input_key,
-        row.digest,
-        prediction.occurred_at,
-        decision.decided_at,
-        prediction.scores_are,
-        _maybe(prediction.scores),
-        _maybe(prediction.members),
-        _maybe(prediction.features),
-        float32_bytes(prediction.embedding) if prediction.embedding is not None else None,
-        _maybe(prediction.subject),
-        _maybe(prediction.output),
-    )
-
-
-def _item_columns(row: NewDecision) -> tuple[Any, ...]:
-    decision, prediction, outcome, queue = row.decision, row.prediction, row.outcome, row.queue
-    assert queue is not None, "only rows with a queue have items"
-    assert decision.item is not None, "a decision with a queue has an item"
-    queued_at_ms = decision.id.int >> 80
-    return (
-        row.project_id,
-        decision.item.id,
-        "audit" if decision.audited else "review",
-        queue.id,
-        decision.id,
-        decision.policy_id,
-        decision.model,
-        decision.model_version,
-        decision.label,
-        decision.confidence,
-        _maybe(prediction.scores),
-        _maybe(prediction.features),
-        _maybe(prediction.segment),
-        decision.route,
-        decision.reason,
-        outcome.inclusion_probability,
-        outcome.stratum,
-        outcome.priority,
-        decision.audited or queue.blind,
-        decision.item.blocking,
-        prediction.risk,
-        prediction.context_key,
-        prediction.input_key,
-        _maybe(prediction.subject),
-        decision.decided_at,
-        float(queue.due_s),
-        row.assignment_id,
-        rank(outcome.priority, queued_at_ms),
-    )
-
-
-def _json(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
-
-
-def _maybe(value: Any) -> str | None:
-    return None if value is None else msgspec.json.encode(value).decode()
+_INSERT_ASKED_AND_COUNTS = _insert_asked_and_counts()
+_INSERT_ALL = _insert_all()

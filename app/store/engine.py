@@ -120,6 +120,12 @@ class Database:
         async with self._connection() as (conn, raw), raw.transaction():
             yield Writer(conn, raw, self.now)
 
+    @asynccontextmanager
+    async def statement(self) -> AsyncIterator[Writer]:
+        """A connection for one writing statement, which is on disk when it has returned."""
+        async with self._connection() as (conn, raw):
+            yield Writer(conn, raw, self.now)
+
     async def close(self) -> None:
         """Give all connections back to the server."""
         await self._engine.dispose()

@@ -26,6 +26,11 @@ def new_secret() -> bytes:
     return secrets.token_bytes(32)
 
 
+def new_request_id() -> str:
+    """128 random bits as hexadecimal digits: names a request in answers and logs."""
+    return secrets.token_hex(16)
+
+
 def utc_now() -> datetime:
     """This process's clock, in UTC."""
     return datetime.now(UTC)

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 
 from app.core.review.queue import Queue
+from app.core.routing.life import VersionState
 from app.store.engine import Reader, Writer
 from app.store.ids import new_id
 from app.store.queues import queues_by_name
@@ -16,25 +17,30 @@ from app.store.tables import policy_versions, projects
 
 @dataclass(frozen=True, slots=True)
 class PolicyVersion:
-    """A stored policy version: all of it but its state is immutable."""
+    """A stored policy version: all of it but its state is immutable.
+
+    `activated_at`: when it last became active other than by a rollback; None when it never did.
+    """
 
     id: uuid.UUID
     name: str
     version: int
-    state: str
+    state: VersionState
     model: str
     document: dict[str, Any]
     digest: bytes
     created_at: datetime
     created_by: str
+    activated_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class RoutingView:
-    """What a decision needs of a project: the draws' secret, active policies, queues."""
+    """What a decision needs of a project: the draws' secret, policies by model, queues."""
 
     secret: bytes
     active: dict[str, uuid.UUID]
+    shadow: dict[str, uuid.UUID]
     queues: dict[str, Queue]
 
 
@@ -45,15 +51,16 @@ async def routing_view(tx: Reader, project_id: uuid.UUID) -> RoutingView:
     before it, so every queue of an active policy is found.
     """
     secret = await tx.raw.fetchval("SELECT secret FROM projects WHERE id = $1", project_id)
+    # each of the two conditions has its index; `IN` would have none
     rows = await tx.raw.fetch(
-        "SELECT model, id FROM policy_versions WHERE project_id = $1 AND state = 'active'",
+        "SELECT model, state, id FROM policy_versions "
+        "WHERE project_id = $1 AND (state = 'active' OR state = 'shadow')",
         project_id,
     )
-    return RoutingView(
-        secret,
-        {row["model"]: uuid.UUID(int=row["id"].int) for row in rows},
-        await queues_by_name(tx, project_id),
-    )
+    by_state: dict[str, dict[str, uuid.UUID]] = {"active": {}, "shadow": {}}
+    for row in rows:
+        by_state[row["state"]][row["model"]] = uuid.UUID(int=row["id"].int)
+    return RoutingView(secret, **by_state, queues=await queues_by_name(tx, project_id))
 
 
 async def lock_policies(tx: Writer, project_id: uuid.UUID) -> None:
@@ -95,12 +102,33 @@ async def version_by_id(
     return _version(row) if row else None
 
 
-async def active_version(tx: Reader, project_id: uuid.UUID, model: str) -> PolicyVersion | None:
-    """The version that decides for a model now."""
+async def version_in(
+    tx: Reader, project_id: uuid.UUID, model: str, state: VersionState
+) -> PolicyVersion | None:
+    """The version that is active, or the shadow, for a model now."""
     query = _of(project_id).where(
-        policy_versions.c.model == model, policy_versions.c.state == "active"
+        policy_versions.c.model == model, policy_versions.c.state == state
     )
     row = (await tx.execute(query)).one_or_none()
+    return _version(row) if row else None
+
+
+async def version_before_active(
+    tx: Reader, project_id: uuid.UUID, name: str
+) -> PolicyVersion | None:
+    """The version of a policy that was active before the present one, for the same model.
+
+    Versions of one policy can be active for several models; the one activated last counts.
+    """
+    columns = policy_versions.c
+    newest = _of(project_id).where(columns.name == name).order_by(columns.activated_at.desc())
+    present = (await tx.execute(newest.where(columns.state == "active").limit(1))).one_or_none()
+    if present is None:
+        return None
+    earlier = newest.where(
+        columns.model == present.model, columns.activated_at < present.activated_at
+    )
+    row = (await tx.execute(earlier.limit(1))).one_or_none()
     return _version(row) if row else None
 
 
@@ -144,13 +172,34 @@ async def add_version(
     return added
 
 
-async def set_state(tx: Writer, project_id: uuid.UUID, policy_id: uuid.UUID, state: str) -> None:
-    """Move one version to a state."""
+async def set_state(
+    tx: Writer,
+    project_id: uuid.UUID,
+    policy_id: uuid.UUID,
+    state: VersionState,
+    *,
+    activated: bool,
+) -> PolicyVersion:
+    """Move one version to a state.
+
+    Args:
+        tx: the transaction.
+        project_id: the project's id.
+        policy_id: the version's id.
+        state: the new one.
+        activated: take this moment as the one at which it became active.
+    """
+    values: dict[str, Any] = {"state": state}
+    if activated:
+        values["activated_at"] = func.coalesce(tx.now, func.statement_timestamp())
     await tx.execute(
         update(policy_versions)
         .where(policy_versions.c.project_id == project_id, policy_versions.c.id == policy_id)
-        .values(state=state)
+        .values(values)
     )
+    moved = await version_by_id(tx, project_id, policy_id)
+    assert moved is not None, "versions are never removed"
+    return moved
 
 
 def _of(project_id: uuid.UUID) -> Any:
@@ -165,8 +214,9 @@ def _of(project_id: uuid.UUID) -> Any:
         columns.digest,
         columns.created_at,
         columns.created_by,
+        columns.activated_at,
     ).where(columns.project_id == project_id)
 
 
 def _version(row: Any) -> PolicyVersion:
-    return PolicyVersion(*row)
+    return PolicyVersion(**{**row._asdict(), "state": VersionState(row.state)})

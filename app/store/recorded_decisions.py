@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from app.core.routing.decision import Answer, Asked, Decision
+from app.core.routing.decision import PRIORITY, Answer, Asked, Decision, Outcome
+from app.core.routing.prediction import Recorded
 from app.store.engine import Reader
 from app.store.ids import lowest_id_at, utc_now
 
@@ -23,6 +24,18 @@ async def decisions_by_id(
         f"{_SELECT} WHERE d.project_id = $1 AND d.id = ANY ($2::uuid[])", project_id, ids
     )
     return {row["id"]: _decision(row) for row in rows}
+
+
+async def kept_prediction(
+    tx: Reader, project_id: uuid.UUID, decision_id: uuid.UUID
+) -> Recorded | None:
+    """What is kept of the prediction that a decision is about."""
+    row = await tx.raw.fetchrow(
+        "SELECT prediction, embedding, digest FROM decisions WHERE project_id = $1 AND id = $2",
+        project_id,
+        decision_id,
+    )
+    return Recorded(row["prediction"], row["embedding"], row["digest"]) if row else None
 
 
 class Filter(Struct, frozen=True):
@@ -55,7 +68,7 @@ async def list_decisions(
     rows = await tx.raw.fetch(
         f"""
         WITH looked_at AS MATERIALIZED (
-          SELECT id, model, model_version, route, reason, label, audited, segment
+          SELECT id, model, model_version, route, reason, label, audited, prediction
           FROM decisions WHERE project_id = $1 AND id > $2 AND id < $3
           ORDER BY id LIMIT {SCANNED_MAX}
         ), matching AS MATERIALIZED (
@@ -63,7 +76,7 @@ async def list_decisions(
           WHERE ($4::text IS NULL OR model = $4) AND ($5::text IS NULL OR model_version = $5)
             AND ($6::text IS NULL OR route = $6) AND ($7::text IS NULL OR reason = $7)
             AND ($8::text IS NULL OR label = $8) AND ($9::bool IS NULL OR audited = $9)
-            AND ($10::text IS NULL OR segment @> $10::text::jsonb)
+            AND ($10::text IS NULL OR (prediction::jsonb -> 'segment') @> $10::text::jsonb)
           ORDER BY id LIMIT $11
         )
         SELECT (SELECT count(*) FROM looked_at) AS scanned,
@@ -94,9 +107,10 @@ async def list_decisions(
 
 
 _SELECT = """
-    SELECT d.id, d.request_key, d.model, d.model_version, d.label, d.confidence, d.route, d.reason,
-      d.trace, d.policy_id, d.audited, d.audit_probability, d.shadow, d.decided_at,
-      i.id AS item_id, q.name AS queue, i.blocking,
+    SELECT d.id, d.request_key, d.model, d.model_version, d.label, d.confidence, d.prediction,
+      d.shadow, d.route, d.reason, d.trace, d.audited, d.audit_probability, d.audit_draw,
+      d.inclusion_probability, d.stratum, d.policy_id, d.decided_at,
+      i.id AS item_id, i.priority, i.blocking, q.name AS queue,
       r.outcome, r.label AS human_label, r.judge, r.agreed, r.resolved_at
     FROM decisions d
     LEFT JOIN items i ON i.project_id = d.project_id AND i.id = d.item_id
@@ -108,8 +122,17 @@ _SELECT = """
 """
 
 
+class _Segment(Struct):
+    """What is read of a recorded prediction here."""
+
+    segment: dict[str, str] | None = None
+
+
+_segment = msgspec.json.Decoder(_Segment)
+
+
 def _decision(row: Any) -> Decision:
-    states, observed = msgspec.json.decode(row["trace"])
+    asked = row["item_id"] is not None
     return Decision(
         id=row["id"],
         request_key=row["request_key"],
@@ -117,21 +140,34 @@ def _decision(row: Any) -> Decision:
         model_version=row["model_version"],
         label=row["label"],
         confidence=row["confidence"],
-        route=row["route"],
-        reason=row["reason"],
-        states=states,
-        observed=observed,
-        policy_id=row["policy_id"],
-        audited=row["audited"],
-        audit_probability=row["audit_probability"],
+        segment=_segment.decode(row["prediction"]).segment,
         shadow=row["shadow"],
-        item=Asked(row["item_id"], row["queue"], row["blocking"]) if row["item_id"] else None,
+        outcome=_outcome(row),
+        policy_id=row["policy_id"],
+        item=Asked(row["item_id"], row["queue"], row["blocking"]) if asked else None,
         resolution=Answer(
             row["human_label"], row["outcome"], row["judge"], row["agreed"], row["resolved_at"]
         )
         if row["judge"]
         else None,
         decided_at=row["decided_at"],
+    )
+
+
+def _outcome(row: Any) -> Outcome:
+    states, observed = msgspec.json.decode(row["trace"])
+    return Outcome(
+        route=row["route"],
+        reason=row["reason"],
+        states=states,
+        observed=observed,
+        queue=row["queue"],
+        priority=row["priority"] if row["priority"] is not None else PRIORITY,
+        audited=row["audited"],
+        audit_probability=row["audit_probability"],
+        audit_draw=row["audit_draw"],
+        inclusion_probability=row["inclusion_probability"],
+        stratum=row["stratum"],
     )
 
 

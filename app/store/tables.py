@@ -72,6 +72,7 @@ policy_versions = Table(
     Column("digest", LargeBinary, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=FetchedValue()),
     Column("created_by", Text, nullable=False),
+    Column("activated_at", DateTime(timezone=True)),
 )
 
 decisions = Table(
@@ -96,20 +97,14 @@ decisions = Table(
     Column("stratum", Text, nullable=False),
     Column("item_id", Uuid),
     Column("shadow", Boolean, nullable=False),
-    Column("segment", JSONB),
-    Column("risk", Double),
-    Column("context_key", Text),
     Column("input_key", Text),
     Column("digest", LargeBinary, nullable=False),
-    Column("occurred_at", DateTime(timezone=True)),
     Column("decided_at", DateTime(timezone=True), nullable=False),
-    Column("scores_are", Text, nullable=False),
-    Column("scores", JSONB),
-    Column("members", JSONB),
-    Column("features", JSONB),
+    Column("prediction", Text, nullable=False),
     Column("embedding", LargeBinary),
-    Column("subject", JSONB),
-    Column("output", JSONB),
+    Column("beside_policy_id", Uuid),
+    Column("beside_route", Text),
+    Column("beside_reason", Text),
     postgresql_partition_by="RANGE (id)",
 )
 
@@ -269,4 +264,25 @@ outbox = Table(
     Column("type", Text, nullable=False),
     Column("data", JSONB, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=FetchedValue()),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("project_id", Uuid, primary_key=True),
+    Column("id", Uuid, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("arguments", JSONB, nullable=False),
+    Column("state", Text, nullable=False, server_default=FetchedValue()),
+    Column("done", BigInteger, nullable=False, server_default=FetchedValue()),
+    Column("total", BigInteger),
+    Column("result", JSONB),
+    Column("problem", JSONB),
+    Column("attempts", Integer, nullable=False, server_default=FetchedValue()),
+    Column("run_after", DateTime(timezone=True), nullable=False, server_default=FetchedValue()),
+    Column("lease_until", DateTime(timezone=True)),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=FetchedValue()),
+    Column("created_by", Text, nullable=False),
+    Column("started_at", DateTime(timezone=True)),
+    Column("finished_at", DateTime(timezone=True)),
 )

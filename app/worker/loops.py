@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from app.core.errors import DatabaseUnavailable
-from app.flows import leases, upkeep
+from app.flows import jobs, leases, upkeep
 from app.flows.context import Context
 
 log = logging.getLogger(__name__)
@@ -24,22 +24,25 @@ class Job:
     Attributes:
         run_once: does some of it and says how much; 0 when nothing is left to do.
         every_s: seconds between two looks; None for the setting `worker_tick_s`.
+        cut_short: it may take longer than stopping may, and hands back what it is cancelled in.
     """
 
     name: str
     run_once: Callable[[Context], Awaitable[int]]
     every_s: float | None = None
+    cut_short: bool = False
 
 
 JOBS = (
     Job("fold", upkeep.fold),
     Job("expire", leases.expire),
     Job("partitions", upkeep.extend_partitions, PARTITIONS_EVERY_S),
+    Job("jobs", jobs.run_once, cut_short=True),
 )
 
 
 async def run(ctx: Context, stop: asyncio.Event, jobs: tuple[Job, ...] = JOBS) -> None:
-    """Do all jobs until `stop` is set; returns when each has finished what it had begun.
+    """Do all jobs until `stop` is set; returns when each has ended what it had begun.
 
     A job that fails is logged and tried again, so the database may go away and come back.
     """
@@ -53,7 +56,7 @@ async def _repeat(job: Job, ctx: Context, stop: asyncio.Event) -> None:
     failures = 0
     while not stop.is_set():
         try:
-            done = await job.run_once(ctx)
+            done = await (_cut_short(job, ctx, stop) if job.cut_short else job.run_once(ctx))
         except Exception as error:
             pause_s = _back_off_s(failures)
             failures += 1
@@ -65,6 +68,20 @@ async def _repeat(job: Job, ctx: Context, stop: asyncio.Event) -> None:
             # more may be waiting: a backlog is worked off without a pause
             pause_s = 0.0 if done else every_s
         await _wait(stop, pause_s)
+
+
+async def _cut_short(job: Job, ctx: Context, stop: asyncio.Event) -> int:
+    """Run it until it ends or `stop` is set; 0 when it was cut short."""
+    work = asyncio.ensure_future(job.run_once(ctx))
+    stopped = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        work.cancel()
+        await asyncio.wait({work})
+    finally:
+        stopped.cancel()
+        work.cancel()
+    return 0 if work.cancelled() else work.result()
 
 
 def _back_off_s(failures: int) -> float:

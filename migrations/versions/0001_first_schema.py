@@ -63,15 +63,22 @@ CREATE TABLE policy_versions (
   digest bytea NOT NULL,
   created_at timestamptz NOT NULL DEFAULT statement_timestamp(),
   created_by text NOT NULL,
+  -- when it last became active; rolling back to it does not change it, so that rolling back again
+  -- goes further back
+  activated_at timestamptz,
   CONSTRAINT pk_policy_versions PRIMARY KEY (project_id, id),
   CONSTRAINT uq_policy_versions_name_version UNIQUE (project_id, name, version),
   CONSTRAINT ck_policy_versions_version CHECK (version >= 1),
   CONSTRAINT ck_policy_versions_state CHECK (state IN ('draft', 'active', 'shadow', 'retired')),
+  CONSTRAINT ck_policy_versions_activated CHECK (state <> 'active' OR activated_at IS NOT NULL),
   CONSTRAINT ck_policy_versions_digest CHECK (octet_length(digest) = 32)
 );
 -- at most one active version per model: two activations at once cannot both win
 CREATE UNIQUE INDEX uq_policy_versions_active ON policy_versions (project_id, model)
   WHERE state = 'active';
+-- and at most one that is evaluated beside it
+CREATE UNIQUE INDEX uq_policy_versions_shadow ON policy_versions (project_id, model)
+  WHERE state = 'shadow';
 """
 
 DECISIONS = """
@@ -95,20 +102,17 @@ CREATE TABLE decisions (
   stratum text NOT NULL,
   item_id uuid,
   shadow boolean NOT NULL,
-  segment jsonb,
-  risk double precision,
-  context_key text,
   input_key text,
+  -- over what was sent: `prediction`, which is its canonical JSON, and `embedding`
   digest bytea NOT NULL,
-  occurred_at timestamptz,
   decided_at timestamptz NOT NULL,
-  scores_are text NOT NULL,
-  scores jsonb,
-  members jsonb,
-  features jsonb,
+  -- text and not jsonb, which would keep neither the spelling that was hashed nor be read as fast
+  prediction text NOT NULL,
   embedding bytea,
-  subject jsonb,
-  output jsonb,
+  -- what the shadow policy would have decided
+  beside_policy_id uuid,
+  beside_route text,
+  beside_reason text,
   CONSTRAINT pk_decisions PRIMARY KEY (project_id, id),
   CONSTRAINT ck_decisions_route CHECK (route IN ('accept', 'review', 'reject')),
   CONSTRAINT ck_decisions_audit CHECK (NOT audited OR (route <> 'review' AND NOT shadow)),
@@ -117,8 +121,13 @@ CREATE TABLE decisions (
     (item_id IS NOT NULL) = (NOT shadow AND (audited OR route = 'review'))),
   CONSTRAINT ck_decisions_inclusion CHECK (
     inclusion_probability BETWEEN 0 AND 1 AND (shadow OR inclusion_probability > 0)),
-  CONSTRAINT ck_decisions_digest CHECK (octet_length(digest) = 32)
+  CONSTRAINT ck_decisions_digest CHECK (octet_length(digest) = 32),
+  CONSTRAINT ck_decisions_beside CHECK (
+    num_nulls(beside_policy_id, beside_route, beside_reason) IN (0, 3))
 ) PARTITION BY RANGE (id);
+-- costs nothing while no shadow policy is evaluated
+CREATE INDEX ix_decisions_beside ON decisions (project_id, beside_policy_id, id)
+  WHERE beside_policy_id IS NOT NULL;
 
 CREATE TABLE request_keys (
   project_id uuid NOT NULL,
@@ -329,10 +338,47 @@ CREATE TABLE outbox (
 );
 """
 
+JOBS = """
+CREATE TABLE jobs (
+  project_id uuid NOT NULL CONSTRAINT fk_jobs_project REFERENCES projects (id),
+  id uuid NOT NULL,
+  kind text NOT NULL,
+  arguments jsonb NOT NULL,
+  state text NOT NULL DEFAULT 'queued',
+  done bigint NOT NULL DEFAULT 0,
+  -- not known before the job has looked
+  total bigint,
+  result jsonb,
+  problem jsonb,
+  -- grows with each claim and is never reused: every later write names it
+  attempts integer NOT NULL DEFAULT 0,
+  run_after timestamptz NOT NULL DEFAULT statement_timestamp(),
+  lease_until timestamptz,
+  created_at timestamptz NOT NULL DEFAULT statement_timestamp(),
+  created_by text NOT NULL,
+  started_at timestamptz,
+  finished_at timestamptz,
+  CONSTRAINT pk_jobs PRIMARY KEY (project_id, id),
+  CONSTRAINT ck_jobs_state CHECK (state IN ('queued', 'running', 'done', 'failed')),
+  CONSTRAINT ck_jobs_progress CHECK (done >= 0 AND total >= 0),
+  CONSTRAINT ck_jobs_leased CHECK ((state = 'running') = (lease_until IS NOT NULL)),
+  -- one that is tried again is queued, and keeps the time of its first attempt
+  CONSTRAINT ck_jobs_started CHECK (
+    (attempts > 0) = (started_at IS NOT NULL) AND (state = 'queued' OR attempts > 0)),
+  CONSTRAINT ck_jobs_finished CHECK (
+    (finished_at IS NOT NULL) = (state IN ('done', 'failed'))),
+  CONSTRAINT ck_jobs_result CHECK ((result IS NOT NULL) = (state = 'done')),
+  CONSTRAINT ck_jobs_problem CHECK ((problem IS NOT NULL) = (state = 'failed'))
+);
+-- what a claim looks through: when each unfinished job is due
+CREATE INDEX ix_jobs_due ON jobs (project_id, (coalesce(lease_until, run_after)))
+  WHERE state IN ('queued', 'running');
+"""
+
 
 def upgrade() -> None:
     # the driver prepares statements, one at a time
-    for part in (CONTROL, POLICIES, DECISIONS, REVIEW):
+    for part in (CONTROL, POLICIES, DECISIONS, REVIEW, JOBS):
         for statement in part.split(";\n"):
             if statement.strip():
                 op.execute(statement)
@@ -340,7 +386,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("""
-        DROP TABLE outbox, resolutions, verdicts, assignments, items, reviewers, queues,
+        DROP TABLE jobs, outbox, resolutions, verdicts, assignments, items, reviewers, queues,
           decision_counts, inbox, request_keys, decisions, policy_versions, change_log, keys,
           projects
     """)

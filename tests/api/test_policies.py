@@ -1,10 +1,11 @@
-"""Policies over HTTP: documents in JSON and YAML, versions, and which one is active."""
+"""Policies over HTTP: documents in JSON and YAML, versions, and which of them are in use."""
 
 import json
 from typing import Any
 
 import httpx
 import pytest
+from jsonschema import Draft202012Validator
 
 from app.api.policies import DOCUMENT_BYTES_MAX
 from tests.api.test_predictions import is_problem
@@ -67,6 +68,93 @@ async def test_version_goes_from_draft_to_active_to_retired(client: httpx.AsyncC
     assert (await client.get(f"{SENTIMENT}/versions/1")).json()["state"] == "retired"
 
 
+async def test_rollback_is_one_call_and_goes_on_until_there_is_nothing_to_go_back_to(
+    client: httpx.AsyncClient,
+) -> None:
+    for number in (1, 2, 3):
+        await client.put(SENTIMENT, json={**DOCUMENT, "description": f"number {number}"})
+        await client.post(f"{SENTIMENT}/versions/{number}/activate")
+
+    # no body, an empty one, and one that leaves the choice open are the same
+    bodies: list[dict[str, Any]] = [{}, {"json": {}}, {"json": {"version": None}}]
+    answers = [await client.post(f"{SENTIMENT}/rollback", **body) for body in bodies]
+    named = await client.post(f"{SENTIMENT}/rollback", json={"version": 3})
+
+    assert [answer.status_code for answer in answers] == [200, 200, 409]
+    assert [(answer.json()["version"], answer.json()["state"]) for answer in answers[:2]] == [
+        (2, "active"),
+        (1, "active"),
+    ]
+    is_problem(answers[2], 409, "no_earlier_version")
+    assert (named.status_code, named.json()["version"]) == (200, 3)
+
+
+async def test_rollback_to_what_is_not_there_or_no_number_is_refused(
+    client: httpx.AsyncClient, scenario: Scenario
+) -> None:
+    await scenario.policy()
+
+    is_problem(await client.post("/v1/policies/nothing/rollback"), 404, "not_found")
+    is_problem(await client.post(f"{SENTIMENT}/rollback", json={"version": 2}), 404, "not_found")
+    for version in (0, 2**31, "one", 1.5):
+        response = await client.post(f"{SENTIMENT}/rollback", json={"version": version})
+        assert is_problem(response, 422, "invalid")["errors"][0]["loc"] == ["version"]
+
+
+async def test_active_version_cannot_be_the_shadow_and_a_draft_can(
+    client: httpx.AsyncClient, scenario: Scenario
+) -> None:
+    await scenario.policy()
+    await client.put(SENTIMENT, json=DOCUMENT)
+
+    refused = await client.post(f"{SENTIMENT}/versions/1/shadow")
+    shadow = await client.post(f"{SENTIMENT}/versions/2/shadow")
+
+    is_problem(refused, 409, "state_conflict")
+    assert (shadow.status_code, shadow.json()["state"]) == (200, "shadow")
+
+
+async def test_two_versions_are_compared_rule_by_rule_and_field_by_field(
+    client: httpx.AsyncClient,
+) -> None:
+    (unsure,) = DOCUMENT["rules"]
+    surer = {**unsure, "confidence": {"below": 0.9}}
+    await client.put(SENTIMENT, json=DOCUMENT)
+    await client.put(SENTIMENT, json={**DOCUMENT, "rules": [surer], "audit": {"probability": 0.02}})
+
+    told = await client.get(f"{SENTIMENT}/versions/1/diff?to=2")
+    latest = await client.get(f"{SENTIMENT}/versions/1/diff")
+
+    assert told.status_code == 200
+    assert told.json() == {
+        "from": 1,
+        "to": 2,
+        "rules": [
+            {
+                "rule": "unsure",
+                "change": "changed",
+                "before": unsure,
+                "after": surer,
+                "position_before": 0,
+                "position_after": 0,
+            }
+        ],
+        "fields": [{"field": "audit.probability", "before": None, "after": 0.02}],
+    }
+    assert latest.json() == told.json()
+
+
+async def test_schema_of_a_document_is_published_and_complete_in_itself(
+    client: httpx.AsyncClient,
+) -> None:
+    response = await client.get("/v1/policies/schema")
+
+    assert response.headers["content-type"] == "application/schema+json"
+    validator = Draft202012Validator(response.json())
+    assert validator.is_valid(DOCUMENT)
+    assert not validator.is_valid({**DOCUMENT, "colour": "red"})
+
+
 async def test_versions_are_listed_page_by_page(client: httpx.AsyncClient) -> None:
     for number in range(5):
         await client.put(SENTIMENT, json={**DOCUMENT, "description": f"number {number}"})
@@ -86,8 +174,67 @@ async def test_versions_are_listed_page_by_page(client: httpx.AsyncClient) -> No
 async def test_valid_document_is_told_so_and_not_stored(client: httpx.AsyncClient) -> None:
     response = await client.post(VALIDATE, json=DOCUMENT)
 
-    assert (response.status_code, response.json()) == (200, {"valid": True})
+    assert (response.status_code, response.json()) == (200, {"valid": True, "warnings": []})
     assert (await client.get("/v1/policies")).json()["items"] == []
+
+
+async def test_rule_that_never_decides_is_a_warning_when_checked_and_when_put(
+    client: httpx.AsyncClient,
+) -> None:
+    (unsure,) = DOCUMENT["rules"]
+    document = {
+        **DOCUMENT,
+        "rules": [unsure, {**unsure, "id": "less", "confidence": {"below": 0.5}}],
+    }
+
+    checked, made, again = (
+        await client.post(VALIDATE, json=document),
+        await client.put(SENTIMENT, json=document),
+        await client.put(SENTIMENT, json=document),
+    )
+
+    assert [answer.status_code for answer in (checked, made, again)] == [200, 201, 200]
+    for answer in (checked, made, again):
+        assert answer.json()["warnings"] == [
+            {
+                "loc": ["rules", 1],
+                "message": "'less' never decides: 'unsure' (confidence below 0.85) stands before it "
+                "and fires whenever it would.",
+            }
+        ]
+    assert "warnings" not in (await client.get(f"{SENTIMENT}/versions/1")).json()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "loc"),
+    [
+        pytest.param({"colour": "red"}, ["colour"], id="unknown field"),
+        pytest.param({"rules": [{"queue": "nowhere"}]}, ["rules", 0, "queue"], id="unknown queue of a rule"),
+        pytest.param({"audit": {"queue": "nowhere"}}, ["audit", "queue"], id="unknown queue of audits"),
+        pytest.param({"rules": [{"confidence": {"below": 1.5}}]}, ["rules", 0, "confidence", "below"], id="threshold out of range"),
+        pytest.param({"rules": [{"when": "prediction.risk >"}]}, ["rules", 0, "when"], id="does not compile"),
+        pytest.param({"rules": [{"when": "prediction.risk + 1"}]}, ["rules", 0, "when"], id="no boolean"),
+        pytest.param({"audit": {"probability": 0}}, ["audit", "probability"], id="accepts and never audits"),
+        pytest.param({"audit": {"probability": 0.2, "per_label": {"positive": 0.01}}}, ["audit"], id="audits too unequal"),
+    ],
+)  # fmt: skip
+async def test_each_kind_of_mistake_is_named_by_its_place(
+    client: httpx.AsyncClient, wrong: Any, loc: list[Any]
+) -> None:
+    usual = {"id": "r", "route": "review", "queue": "unrouted"}
+    document = {**DOCUMENT, **wrong}
+    if "rules" in wrong:
+        document["rules"] = [
+            {**({} if "when" in rule else {"confidence": {"below": 0.8}}), **usual, **rule}
+            for rule in wrong["rules"]
+        ]
+
+    for response in (
+        await client.post(VALIDATE, json=document),
+        await client.put(SENTIMENT, json=document),
+    ):
+        problem = is_problem(response, 422, "invalid")
+        assert [place["loc"] for place in problem["errors"]] == [loc]
 
 
 async def test_every_mistake_of_a_document_is_named_by_its_place(
@@ -206,7 +353,7 @@ async def test_document_whose_numbers_have_no_canonical_form_is_refused(
 
 
 async def test_names_that_are_paths_or_no_names_are_refused(client: httpx.AsyncClient) -> None:
-    for name in ("validate", "simulate", "import", "a%20b", "%C3%A4", "a" * 129):
+    for name in ("validate", "simulate", "import", "schema", "a%20b", "%C3%A4", "a" * 129):
         response = await client.put(f"/v1/policies/{name}", json={**DOCUMENT, "name": name})
         assert is_problem(response, 422, "invalid")["errors"][0]["loc"][:2] == ["path", "name"]
 
@@ -222,7 +369,14 @@ async def test_version_that_is_not_there_is_answered_404(
 ) -> None:
     await scenario.policy()
 
-    for method, path in (("GET", "2"), ("POST", "2/activate"), ("POST", "2/retire")):
+    for method, path in (
+        ("GET", "2"),
+        ("GET", "2/diff"),
+        ("GET", "1/diff?to=2"),
+        ("POST", "2/activate"),
+        ("POST", "2/shadow"),
+        ("POST", "2/retire"),
+    ):
         response = await client.request(method, f"{SENTIMENT}/versions/{path}")
         is_problem(response, 404, "not_found")
     is_problem(await client.get(f"{SENTIMENT}/versions/0"), 422, "invalid")

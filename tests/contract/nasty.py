@@ -97,7 +97,12 @@ MORE: dict[str, dict[str, Any]] = {
         "rules": [
             {
                 "id": "unsure",
-                "confidence": {"below": 0.85, "per_label": {"positive": 0.9}},
+                "confidence": {
+                    "below": 0.85,
+                    "per_label": {"positive": 0.9},
+                    "per_segment": {"source:tweets": 0.9},
+                    "scale": "raw",
+                },
                 "route": "review",
                 "queue": "triage",
                 "priority": 60,
@@ -108,6 +113,27 @@ MORE: dict[str, dict[str, Any]] = {
             {"id": "tie", "margin": {"below": 0.15}, "route": "reject"},
             {"id": "risky", "risk": {"above": 0.8}, "route": "reject"},
             {"id": "long", "when": "prediction.features.n > 200", "route": "reject"},
+            {"id": "flat", "entropy": {"above": 0.7}, "route": "reject"},
+            {
+                "id": "split",
+                "disagreement": {"measure": "vote_entropy", "above": 0.5},
+                "route": "reject",
+            },
+            {"id": "novel", "novel_label": {}, "route": "reject"},
+            {"id": "unfamiliar", "out_of_distribution": {"max_p": 0.01}, "route": "reject"},
+            {"id": "some", "sample": {"share": 0.01}, "route": "reject"},
+            {
+                "id": "imported",
+                "activation": {
+                    "Conditions": [
+                        {
+                            "ConditionType": "Sampling",
+                            "ConditionParameters": {"RandomSamplingPercentage": 5},
+                        }
+                    ]
+                },
+                "route": "reject",
+            },
         ],
         "audit": {
             "probability": 0.02,
@@ -117,6 +143,18 @@ MORE: dict[str, dict[str, Any]] = {
         },
         "default": "accept",
         "description": "for tweets",
+    },
+    "import_a2i_policy": {
+        "labels": ["Suggestive"],
+        "segments": ["source"],
+        "audit": {"probability": 0.02},
+        "description": "as at Amazon",
+    },
+    "simulate_policy": {
+        "document": {"name": "policy-9", "applies_to": {"model": "m"}},
+        "from": "2026-11-17T10:00:00Z",
+        "to": "2026-11-24T10:00:00Z",
+        "rows": [{"request_key": "req-9", "model": "m", "model_version": "1", "label": "a"}],
     },
     "put_queue": {
         "judge": "single",

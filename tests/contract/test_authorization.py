@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.api.examples import EXAMPLES
 from app.core.access import PROJECT_SCOPES, Scope
 from app.store.ids import utc_now
 from tests.contract.document import Operation, objects_in, operations, schemas
@@ -143,8 +144,13 @@ async def test_another_projects_things_are_not_there(
 @of_a_project
 async def test_to_its_own_project_everything_is_there(other: World, operation: Operation) -> None:
     body = _body_with_ids_of(other, operation)
+    policy = {"name": "policy-5e1", "applies_to": {"model": "policy-5e1"}}
     if operation.name in {"put_policy", "validate_policy"}:
-        body = {"name": "policy-5e1", "applies_to": {"model": "policy-5e1"}}
+        body = policy
+    if operation.name == "simulate_policy":
+        body = {"document": policy}
+    if operation.name == "import_a2i_policy":
+        body = {**EXAMPLES[operation.name].request, "queue": other.parameters["queue"]}
 
     response = await call(other, operation, other.key, body)
 

@@ -30,4 +30,4 @@ async def test_the_yaml_example_makes_the_same_policy(world: World) -> None:
             "/v1/policies/sentiment", content=text, headers={"content-type": "application/yaml"}
         )
 
-    assert (response.status_code, response.json()["version"]) == (200, 1)
+    assert (response.status_code, response.json()["version"]) == (200, 2)

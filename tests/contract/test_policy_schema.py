@@ -3,15 +3,20 @@
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
+from app.api import policy_schema
 from app.api.examples import POLICY
 from app.core.errors import Invalid
 from app.core.routing.document import parse
 from app.core.routing.rules import KINDS
 from tests.contract import nasty
-from tests.contract.document import mistakes
+from tests.contract.document import mistakes, objects_in
 
+# as a part of the OpenAPI document, and as the one that is published for itself
 SCHEMA = {"$ref": "#/components/schemas/PolicyDocument"}
+PUBLISHED = policy_schema.document()
+VALIDATOR = Draft202012Validator(PUBLISHED)
 SMALLEST = {"name": "p", "applies_to": {"model": "m"}}
 RULE = {"id": "r", "confidence": {"below": 0.8}, "route": "review", "queue": "triage"}
 
@@ -64,14 +69,24 @@ def test_a_good_document_fits_and_is_taken(document: Any) -> None:
     taken = parse(document)
 
     assert mistakes(document, SCHEMA) == []
+    assert VALIDATOR.is_valid(document)
     assert taken.head.name == document["name"]
 
 
 @pytest.mark.parametrize("document", BAD.values(), ids=BAD)
 def test_a_bad_document_does_not_fit_and_is_not_taken(document: Any) -> None:
     assert mistakes(document, SCHEMA) != []
+    assert not VALIDATOR.is_valid(document)
     with pytest.raises(Invalid):
         parse(document)
+
+
+def test_the_published_schema_refers_to_nothing_outside() -> None:
+    Draft202012Validator.check_schema(PUBLISHED)
+    references = {found["$ref"] for found in objects_in(PUBLISHED) if "$ref" in found}
+
+    assert references
+    assert references <= {f"#/$defs/{name}" for name in PUBLISHED["$defs"]}
 
 
 def test_every_kind_of_rule_is_among_the_good_documents() -> None:

@@ -59,23 +59,30 @@ class World:
 async def prepare(
     ctx: Context, project: str = "moderation", queue: str = "triage", policy: str = "sentiment"
 ) -> World:
-    """A project with a queue, an active policy, two reviews, and a lease on the first."""
+    """A project with a queue, an active policy and a draft, two reviews, a lease on the first."""
     app = build(ctx)
     key = await make_key(ctx, list(PROJECT_SCOPES), project)
     async with _http(app, key) as http:
         await done(http.put(f"/v1/queues/{queue}", json={"due_s": 14400}))
-        await done(http.put(f"/v1/policies/{policy}", json=_policy(policy, queue)))
+        document = _policy(policy, queue)
+        first_version = {**document, "description": "the first"}
+        await done(http.put(f"/v1/policies/{policy}", json=first_version))
         await done(http.post(f"/v1/policies/{policy}/versions/1/activate"))
+        await done(http.put(f"/v1/policies/{policy}", json=document))
         first = await done(http.post("/v1/predictions", json=_prediction("req-80a", policy)))
         lease = await _lease_of(http, queue)
         await done(http.post("/v1/predictions", json=_prediction("req-80b", policy)))
+        named = {"name": policy, "version": 1}
+        job = await done(http.post("/v1/policies/simulate", json={"policy": named}))
     parameters = {
         "assignment_id": lease["assignment_id"],
         "decision_id": first["id"],
         "item_id": first["item"]["id"],
+        "job_id": job["id"],
         "key_id": str(uuid.UUID(key.split("_")[1])),
         "name": policy,
-        "number": "1",
+        # a draft: the active version cannot be the shadow too
+        "number": "2",
         "queue": queue,
     }
     return World(ctx, app, key, await make_key(ctx, [Scope.ADMIN]), parameters)

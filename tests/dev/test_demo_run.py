@@ -1,16 +1,20 @@
 """The demo's story on a few made-up texts, against the application."""
 
+import asyncio
 import io
 from itertools import cycle, islice
 
 import httpx
 from rich.console import Console
 
+from app.dev.demo import whatif
 from app.dev.demo.cases import Case
 from app.dev.demo.classifier import Scored
-from app.dev.demo.run import play
+from app.dev.demo.run import POLICY, play
 from app.dev.demo.service import Service
 from app.dev.demo.texts import Text
+from app.flows import jobs
+from app.flows.context import Context
 
 SURE = {"negative": 0.05, "neutral": 0.05, "positive": 0.9}
 TIED = {"negative": 0.05, "neutral": 0.45, "positive": 0.5}
@@ -36,7 +40,7 @@ async def test_every_review_and_audit_is_answered_and_the_figures_agree(
 ) -> None:
     cases = {"tweets": made_up_cases("tweets", 80), "films": made_up_cases("films", 40)}
 
-    found = await play(Service(client), cases, Console(file=io.StringIO()))
+    _, found = await play(Service(client), cases, Console(file=io.StringIO()))
 
     tweets, films = found.domains
     assert (tweets.predictions, tweets.accepted, tweets.reviewed) == (80, 20, 60)
@@ -45,6 +49,40 @@ async def test_every_review_and_audit_is_answered_and_the_figures_agree(
     assert tweets.accepted_error_true == 0.5
     assert tweets.reviewer_model_agreement == 0.5
     assert tweets.reviewer_panel_agreement == 1
+
+
+async def test_the_curve_falls_and_rises_and_a_decision_that_would_change_is_explained(
+    ctx: Context, client: httpx.AsyncClient
+) -> None:
+    service = Service(client)
+    cases = {"tweets": [*made_up_cases("tweets", 40), *hesitant_cases(8)]}
+    streamed, _ = await play(service, cases, Console(file=io.StringIO()))
+
+    asked = asyncio.create_task(whatif.ask(service, POLICY, streamed))
+    while not asked.done():
+        await jobs.run_once(ctx)
+        await asyncio.sleep(0)
+    found = await asked
+
+    shares = [point.review_share for point in found.points]
+    assert shares == sorted(shares, key=lambda share: share or 0)
+    assert (found.points[0].threshold, found.points[-1].threshold) == (0.5, 0.9)
+    printed = whatif.explained(found)
+    assert "confidence 0.58 is not below 0.55" in printed
+    assert whatif.document_of(found)[0]["review_share"] == shares[0]
+
+
+def hesitant_cases(count: int) -> list[Case]:
+    """Accepted a little above the threshold, and wrong."""
+    hesitant = {"negative": 0.21, "neutral": 0.21, "positive": 0.58}
+    return [
+        Case(
+            Text(f"tweets/hesitant-{number}", "tweets", "the same text", (-1,) * 15),
+            "negative",
+            Scored("positive", hesitant, {"oov_share": 0.0}, [0.1, 0.2]),
+        )
+        for number in range(count)
+    ]
 
 
 async def test_the_estimate_speaks_of_the_audited_texts_of_its_own_domain(
@@ -56,7 +94,7 @@ async def test_the_estimate_speaks_of_the_audited_texts_of_its_own_domain(
         "films": [_numbered(wrong[0], n) for n in range(200)],
     }
 
-    found = await play(Service(client), cases, Console(file=io.StringIO()))
+    _, found = await play(Service(client), cases, Console(file=io.StringIO()))
 
     tweets, films = found.domains
     assert tweets.accepted_error_estimate.value == 0
@@ -73,9 +111,9 @@ async def test_a_second_run_gets_the_first_decisions_and_finds_nothing_to_answer
     client: httpx.AsyncClient,
 ) -> None:
     cases = {"tweets": made_up_cases("tweets", 40)}
-    first = await play(Service(client), cases, Console(file=io.StringIO()))
+    _, first = await play(Service(client), cases, Console(file=io.StringIO()))
 
-    second = await play(Service(client), cases, Console(file=io.StringIO()))
+    _, second = await play(Service(client), cases, Console(file=io.StringIO()))
 
     assert second.verdicts == 0
     assert second.domains[0].audited == first.domains[0].audited

@@ -27,6 +27,7 @@ AHEAD_S, BEHIND_S = "300", "-300"
 # five times that second
 SLACK_S = 5
 LEASE_S = 1
+POLICY = {"name": "sentiment", "applies_to": {"model": "sentiment"}, "rules": []}
 
 
 @dataclass(frozen=True)
@@ -71,19 +72,47 @@ async def pair(servers: tuple[Service, Service], installed: Installed) -> AsyncI
         yield Pair(ahead, behind)
 
 
-async def test_a_policy_that_is_activated_on_one_server_is_used_by_the_other(pair: Pair) -> None:
-    """Slow: waits until the other server looks again."""
-    document = {"name": "sentiment", "applies_to": {"model": "sentiment"}, "rules": []}
-    before = await reason(pair.behind)
+async def test_whatever_decides_by_one_server_soon_decides_by_the_other(pair: Pair) -> None:
+    """Slow: waits, once for each change, until the other server looks again."""
+    for number in (1, 2):
+        document = {**POLICY, "description": f"number {number}"}
+        made = await pair.ahead.put("/v1/policies/sentiment", json=document)
+        assert made.json()["version"] == number
+    changes = [
+        ("versions/1/activate", 1),
+        ("versions/2/activate", 2),
+        ("rollback", 1),
+        ("versions/1/retire", None),
+    ]
 
-    await pair.ahead.put("/v1/policies/sentiment", json=document)
-    await pair.ahead.post("/v1/policies/sentiment/versions/1/activate")
+    for change, decides in changes:
+        answer = await pair.ahead.post(f"/v1/policies/sentiment/{change}")
 
-    assert before == "no-policy"
-    assert await reason(pair.ahead) == "default"
-    async with asyncio.timeout(SLACK_S):
-        while await reason(pair.behind) == "no-policy":  # noqa: ASYNC110 - HTTP has no event
-            await asyncio.sleep(0.02)
+        assert answer.status_code == 200
+        # where it was changed at once
+        assert await deciding(pair.ahead) == decides
+        await decides_soon(pair.behind, decides)
+
+
+async def test_activations_on_both_at_once_leave_one_that_both_use(pair: Pair) -> None:
+    """Slow: waits until both servers look again."""
+    for number in range(1, 7):
+        document = {**POLICY, "description": f"number {number}"}
+        await pair.ahead.put("/v1/policies/sentiment", json=document)
+
+    answers = await asyncio.gather(
+        *(
+            http.post(f"/v1/policies/sentiment/versions/{number}/activate")
+            for number in range(1, 7)
+            for http in (pair.ahead, pair.behind)
+        )
+    )
+
+    assert {answer.status_code for answer in answers} == {200}
+    listed = (await pair.ahead.get("/v1/policies")).json()["items"]
+    (active,) = (found["version"] for found in listed if found["state"] == "active")
+    for http in (pair.ahead, pair.behind):
+        await decides_soon(http, active)
 
 
 async def test_one_request_key_sent_to_both_fifty_times_at_once_is_one_decision(pair: Pair) -> None:
@@ -151,10 +180,17 @@ async def test_clocks_that_are_off_end_no_key_early_or_late(
     assert statuses == {60: [200, 200], -60: [401, 401]}
 
 
-async def reason(http: httpx.AsyncClient) -> str:
-    """What decides a prediction there now; nothing is stored."""
+async def deciding(http: httpx.AsyncClient) -> int | None:
+    """The version that decides a prediction there now, if any; nothing is stored."""
     answer = await http.post("/v1/predictions?dry_run=true", json=prediction())
-    return str(answer.json()["reason"])
+    policy = answer.raise_for_status().json()["policy"]
+    return policy["version"] if policy is not None else None
+
+
+async def decides_soon(http: httpx.AsyncClient, version: int | None) -> None:
+    async with asyncio.timeout(SLACK_S):
+        while await deciding(http) != version:  # noqa: ASYNC110 - HTTP has no event
+            await asyncio.sleep(0.02)
 
 
 async def claim(http: httpx.AsyncClient, reviewer: str, **asked: Any) -> Any:

@@ -139,7 +139,7 @@ async def test_one_bad_row_among_gathered_ones_harms_nobody_else(
 ) -> None:
     async with running(committed_db, settings, commit_lanes=1) as scene:
         good = [scene.posted() for _ in range(30)]
-        bad = scene.posted(request_key="req-bad", occurred_at=UNSTORABLE)
+        bad = scene.posted(request_key="req-bad", context_key=UNSTORABLE)
         async with commits_held_up(committed_db):
             first = await being_committed(scene, scene.posted())
             tasks = [await waiting(scene, row) for row in [*good[:17], bad, *good[17:]]]
@@ -272,7 +272,7 @@ async def test_commit_that_keeps_losing_asks_to_be_sent_again(
         attempts.append(refused)
         raise refused("lost again")
 
-    monkeypatch.setattr(gather, "insert_decisions", loses)
+    monkeypatch.setattr(gather, "insert_few", loses)
 
     answers = await scene.decide(scene.posted(), scene.posted())
 

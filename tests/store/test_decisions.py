@@ -1,6 +1,7 @@
 """What the tables themselves refuse about decisions, and how the hot insert decides who is first."""
 
 import uuid
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,37 +10,56 @@ import pytest
 from msgspec import structs
 
 from app.flows.context import Context
-from app.flows.predict import _prepare
-from app.store.decisions import (
+from app.flows.predict import Deciding, _policies, _prepare
+from app.store.decision_rows import (
+    ASKED_COLUMNS,
+    DECISION_COLUMNS,
+    ITEM_COLUMNS,
     NewDecision,
+    asked_row,
+    decision_row,
+)
+from app.store.decisions import (
     PartitionMissingError,
     RowsRefusedError,
-    insert_decisions,
+    insert_few,
+    insert_many,
     kept_keys,
 )
+from app.store.engine import Writer
 from app.store.ids import lowest_id_at, new_id
 from app.store.policies import routing_view
 from app.store.recorded_decisions import decisions_by_id
+from tests.flows.tables import counted, rows
 from tests.scenario import Scenario
+
+Insert = Callable[[Writer, list[NewDecision]], Awaitable[set[uuid.UUID]]]
+
+
+@pytest.fixture(params=[insert_few, insert_many])
+def insert(request: pytest.FixtureRequest) -> Insert:
+    """Each way to write the same rows."""
+    way: Insert = request.param
+    return way
 
 
 async def new_decision(scenario: Scenario, **changes: Any) -> NewDecision:
     async with scenario.ctx.db.read() as tx:
         view = await routing_view(tx, scenario.project)
-    return _prepare(scenario.project, view, None, scenario.posted(**changes))
+    return _prepare(scenario.project, view, Deciding(None, None), scenario.posted(**changes))
 
 
 async def test_only_new_request_keys_are_inserted_and_the_others_say_what_they_stand_for(
-    ctx: Context, scenario: Scenario
+    ctx: Context, scenario: Scenario, insert: Insert
 ) -> None:
     first = await new_decision(scenario, request_key="a")
     repeated = await new_decision(scenario, request_key="a")
     new = await new_decision(scenario, request_key="b")
     async with ctx.db.write() as tx:
-        await insert_decisions(tx, [first])
+        await insert(tx, [first])
 
     async with ctx.db.write() as tx:
-        inserted = await insert_decisions(tx, [repeated, new])
+        inserted = await insert(tx, [repeated, new])
 
     assert inserted == {new.decision.id}
     async with ctx.db.read() as tx:
@@ -51,25 +71,29 @@ async def test_only_new_request_keys_are_inserted_and_the_others_say_what_they_s
         "a": first.decision.id,
         "b": new.decision.id,
     }
-    assert kept[scenario.project, "a"].digest == first.digest
+    assert kept[scenario.project, "a"].digest == first.recorded.digest
     assert found == {row.decision.id: row.decision for row in (first, new)}
 
 
-async def test_decision_of_another_project_is_not_found(ctx: Context, scenario: Scenario) -> None:
+async def test_decision_of_another_project_is_not_found(
+    ctx: Context, scenario: Scenario, insert: Insert
+) -> None:
     row = await new_decision(scenario)
     async with ctx.db.write() as tx:
-        await insert_decisions(tx, [row])
+        await insert(tx, [row])
 
         assert await decisions_by_id(tx, new_id(), [row.decision.id]) == {}
         assert await kept_keys(tx, [(new_id(), row.decision.request_key)]) == {}
 
 
-async def test_transaction_that_fails_leaves_nothing(ctx: Context, scenario: Scenario) -> None:
+async def test_transaction_that_fails_leaves_nothing(
+    ctx: Context, scenario: Scenario, insert: Insert
+) -> None:
     row = await new_decision(scenario, request_key="a")
 
     async def inserts_and_fails() -> None:
         async with ctx.db.write() as tx:
-            await insert_decisions(tx, [row])
+            await insert(tx, [row])
             raise LookupError
 
     with pytest.raises(LookupError):
@@ -80,10 +104,59 @@ async def test_transaction_that_fails_leaves_nothing(ctx: Context, scenario: Sce
         assert await decisions_by_id(tx, scenario.project, [row.decision.id]) == {}
 
 
+async def test_both_ways_write_the_same_rows_and_count_the_new_ones_only(
+    ctx: Context, scenario: Scenario, insert: Insert
+) -> None:
+    await scenario.policy(audit={"probability": 1.0})
+    async with ctx.db.read() as tx:
+        view = await routing_view(tx, scenario.project)
+    deciding = (await _policies(ctx, scenario.project, view, [scenario.posted()]))["sentiment"]
+    audited, again, plain = (
+        _prepare(scenario.project, view, deciding, scenario.posted(request_key=key, **EVERYTHING))
+        for key in ("a", "a", "b")
+    )
+    async with ctx.db.write() as tx:
+        await insert(tx, [audited])
+
+    async with ctx.db.write() as tx:
+        await insert(tx, [again, plain])
+
+    stored = await rows(ctx, scenario.project, "decisions")
+    assert {row["id"]: tuple(row[name] for name in DECISION_COLUMNS) for row in stored} == {
+        row.decision.id: decision_row(row) for row in (audited, plain)
+    }
+    items = await rows(ctx, scenario.project, "items")
+    assert {row["id"]: without_json(row) for row in items} == {
+        row.decision.item.id: without_json(dict(zip(ASKED_COLUMNS, asked_row(row), strict=True)))
+        for row in (audited, plain)
+        if row.decision.item is not None
+    }
+    assert {row["item_id"] for row in await rows(ctx, scenario.project, "assignments")} == {
+        row["id"] for row in items
+    }
+    assert await counted(ctx, scenario.project) == {"accept": [2, 2]}
+
+
+EVERYTHING = {
+    "scores": {"positive": 0.75, "negative": 0.25},
+    "features": {"n_tokens": 12},
+    "segment": {"source": "tweets"},
+    "embedding": [0.5],
+    "input_key": "i-1",
+    "context_key": "c-1",
+    "risk": 0.5,
+}
+
+
+def without_json(row: Any) -> dict[str, Any]:
+    """What an item copies, but for JSON, which is text on the way in."""
+    return {name: row[name] for name, kind in ITEM_COLUMNS.items() if kind != "jsonb"}
+
+
 INSERT = """
     INSERT INTO decisions (project_id, id, request_key, model, model_version, route, reason, trace,
-      audited, inclusion_probability, stratum, shadow, digest, item_id, decided_at, scores_are)
-    VALUES ($1, $2, 'r', 'm', '1', $3, 'default', '', $4, $5, 's', $6, $7, $8, now(), 'top_k')
+      audited, inclusion_probability, stratum, shadow, digest, item_id, decided_at, prediction)
+    VALUES ($1, $2, 'r', 'm', '1', $3, 'default', '', $4, $5, 's', $6, $7, $8, now(), '{}')
 """
 ITEM = uuid.UUID(int=1)
 NEVER = datetime(2060, 1, 1, tzinfo=UTC)
@@ -125,18 +198,17 @@ async def test_table_refuses_a_decision_that_contradicts_itself(
 
 
 async def test_missing_partition_is_told_from_a_row_that_is_refused(
-    ctx: Context, scenario: Scenario
+    ctx: Context, scenario: Scenario, insert: Insert
 ) -> None:
     good = await new_decision(scenario)
     far = uuid.UUID(int=lowest_id_at(NEVER).int + 1)
     unpartitioned = structs.replace(good, decision=structs.replace(good.decision, id=far))
-    contradicting = structs.replace(
-        good, outcome=structs.replace(good.outcome, inclusion_probability=2.0)
-    )
+    outcome = structs.replace(good.decision.outcome, inclusion_probability=2.0)
+    contradicting = structs.replace(good, decision=structs.replace(good.decision, outcome=outcome))
 
     with pytest.raises(PartitionMissingError):
         async with ctx.db.write() as tx:
-            await insert_decisions(tx, [unpartitioned])
+            await insert(tx, [unpartitioned])
     with pytest.raises(RowsRefusedError):
         async with ctx.db.write() as tx:
-            await insert_decisions(tx, [contradicting])
+            await insert(tx, [contradicting])

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from app.core.errors import DatabaseUnavailable
-from app.flows import leases, upkeep
+from app.flows import jobs, leases, upkeep
 from app.flows.context import Context
 from app.store import counts
 from app.worker import loops
@@ -156,6 +156,7 @@ def test_the_worker_does_what_has_to_be_done() -> None:
         upkeep.fold,
         leases.expire,
         upkeep.extend_partitions,
+        jobs.run_once,
     }
 
 

@@ -45,17 +45,18 @@ def _hour(year: int, month: int, day: int, hour: int) -> str:
     return f"{year:04}-{month:02}-{day:02}T{hour:02}:00:00Z"
 
 
-def count_key(decision: Decision, segment: str, stratum: str) -> CountKey:
-    """Where a decision is counted."""
+def count_key(decision: Decision, segment: str) -> CountKey:
+    """Where a decision is counted; `segment` as `declared_segment` gives it."""
+    outcome = decision.outcome
     return (
         hour_of(decision.decided_at),
         decision.model,
         decision.model_version,
         decision.label or "",
         segment,
-        decision.route,
-        decision.reason,
-        stratum,
+        outcome.route,
+        outcome.reason,
+        outcome.stratum,
         decision.shadow,
     )
 

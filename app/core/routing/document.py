@@ -5,6 +5,7 @@ The document is what is stored and hashed; `policy.py` turns it into what decide
 
 import hashlib
 import re
+from collections.abc import Set as AbstractSet
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -83,11 +84,13 @@ class Document(Struct, frozen=True):
     rules: list[tuple[RuleHead, Condition]]
 
 
-def parse(data: Any) -> Document:
+def parse(data: Any, queues: AbstractSet[str] | None = None) -> Document:
     """Check a document whole.
 
     Args:
         data: what JSON or YAML decoded to.
+        queues: the names of the project's queues; None for a stored document, whose queues were
+            there when it was stored.
 
     Raises:
         Invalid: `places` name every mistake that could be found.
@@ -98,10 +101,11 @@ def parse(data: Any) -> Document:
         raise Invalid.of([place_of(error)]) from None
     places: list[tuple[Loc, str]] = []
     labels = frozenset(head.labels) if head.labels is not None else None
+    segments = frozenset(head.segments)
     rules: dict[int, tuple[RuleHead, Condition]] = {}
     for number, written in enumerate(head.rules):
         try:
-            rules[number] = _rule(written, labels, ("rules", number))
+            rules[number] = _rule(written, labels, segments, ("rules", number))
         except Invalid as error:
             places += error.places
     weight = sum(
@@ -109,7 +113,10 @@ def parse(data: Any) -> Document:
     )
     if weight > PATTERNS_WEIGHT_MAX:
         places.append((("rules",), "The patterns of all its matches() together cost too much."))
-    places += _mistakes(head, {number: rule for number, (rule, _) in rules.items()})
+    heads = {number: rule for number, (rule, _) in rules.items()}
+    places += _mistakes(head, heads)
+    if queues is not None:
+        places += _unknown_queues(head, heads, queues)
     if places:
         raise Invalid.of(places)
     return Document(head, list(rules.values()))
@@ -142,7 +149,7 @@ def place_of(error: msgspec.ValidationError, prefix: Loc = ()) -> tuple[Loc, str
 
 
 def _rule(
-    written: dict[str, Any], labels: frozenset[str] | None, loc: Loc
+    written: dict[str, Any], labels: frozenset[str] | None, segments: frozenset[str], loc: Loc
 ) -> tuple[RuleHead, Condition]:
     kinds = [name for name in written if name in KINDS]
     if len(kinds) != 1:
@@ -157,7 +164,7 @@ def _rule(
     except msgspec.ValidationError as error:
         raise Invalid.of([place_of(error, loc)]) from None
     condition = _condition(kind, written[kind], (*loc, kind))
-    wrong = condition.check(labels)
+    wrong = condition.check(labels, segments)
     if wrong is not None:
         raise Invalid(wrong, loc=(*loc, kind))
     return head, condition
@@ -171,6 +178,8 @@ def _condition(kind: str, specification: Any, loc: Loc) -> Condition:
         return msgspec.convert(specification, KINDS[kind])
     except msgspec.ValidationError as error:
         raise Invalid.of([place_of(error, loc)]) from None
+    except Invalid as error:
+        raise Invalid.of([((*loc, *place), why) for place, why in error.places]) from None
 
 
 def _mistakes(head: Head, rules: dict[int, RuleHead]) -> list[tuple[Loc, str]]:
@@ -198,6 +207,20 @@ def _mistakes(head: Head, rules: dict[int, RuleHead]) -> list[tuple[Loc, str]]:
                 (("audit", "per_label"), f"The policy does not have the labels {unknown}.")
             )
     return places + _audit_mistakes(head, rules)
+
+
+def _unknown_queues(
+    head: Head, rules: dict[int, RuleHead], queues: AbstractSet[str]
+) -> list[tuple[Loc, str]]:
+    named: list[tuple[Loc, str | None]] = [
+        (("rules", number, "queue"), rule.queue) for number, rule in rules.items()
+    ]
+    named.append((("audit", "queue"), head.audit.queue))
+    return [
+        (loc, f"There is no queue {queue!r}; make it first (PUT /v1/queues/{queue}).")
+        for loc, queue in named
+        if queue is not None and queue not in queues
+    ]
 
 
 def _audit_mistakes(head: Head, rules: dict[int, RuleHead]) -> list[tuple[Loc, str]]:

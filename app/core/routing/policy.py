@@ -5,8 +5,7 @@ from typing import Any
 from msgspec import Struct
 
 from app.core.routing.document import Audit, Document, Route, parse
-from app.core.routing.prediction import Signals
-from app.core.routing.rules.base import STATE_NAMES, Condition, Observed
+from app.core.routing.rules.base import STATE_NAMES, Condition, Look, Observed, Segment
 
 NO_POLICY = "no-policy"
 DEFAULT = "default"
@@ -21,6 +20,7 @@ class Rule(Struct, frozen=True, gc=False):
 
     id: str
     condition: Condition
+    look: Look
     route: Route
     queue: str | None
     priority: int
@@ -28,12 +28,18 @@ class Rule(Struct, frozen=True, gc=False):
 
 
 class Policy(Struct, frozen=True, gc=False):
-    """One version of a policy."""
+    """One version of a policy.
 
+    `reference` is its name and number, `sentiment@3`; `draws` says whether a rule leaves anything
+    to chance.
+    """
+
+    reference: str
     name: str
     version: int
     model: str
     rules: tuple[Rule, ...]
+    draws: bool
     audit: Audit
     default: Route
     labels: tuple[str, ...] | None
@@ -74,7 +80,9 @@ def compile_policy(document: Any, name: str, version: int) -> Policy:
 def policy_of(document: Document, name: str, version: int) -> Policy:
     """A checked document as a policy."""
     head = document.head
+    labels = frozenset(head.labels) if head.labels is not None else None
     return Policy(
+        reference=f"{name}@{version}",
         name=name,
         version=version,
         model=head.applies_to.model,
@@ -82,6 +90,7 @@ def policy_of(document: Document, name: str, version: int) -> Policy:
             Rule(
                 rule.id,
                 condition,
+                condition.look_of(rule.id, labels),
                 rule.route,
                 rule.queue,
                 rule.priority,
@@ -89,6 +98,7 @@ def policy_of(document: Document, name: str, version: int) -> Policy:
             )
             for rule, condition in document.rules
         ),
+        draws=any(condition.draws for _, condition in document.rules),
         audit=head.audit,
         default=head.default,
         labels=tuple(head.labels) if head.labels is not None else None,
@@ -97,7 +107,11 @@ def policy_of(document: Document, name: str, version: int) -> Policy:
 
 
 def trace_of(
-    policy: Policy, states: list[int], observed: list[Observed], signals: Signals
+    policy: Policy,
+    states: list[int],
+    observed: list[Observed],
+    label: str | None,
+    segment: Segment,
 ) -> list[TraceEntry]:
     """The trace in full: names and thresholds come from the immutable policy version.
 
@@ -105,7 +119,8 @@ def trace_of(
         policy: the version that decided.
         states: of its rules, in their order.
         observed: what each rule saw, in the same order.
-        signals: of the prediction, since a threshold can depend on the label.
+        label: of the prediction, since a threshold can depend on it.
+        segment: of the prediction, for the same reason.
     """
     return [
         TraceEntry(
@@ -113,7 +128,7 @@ def trace_of(
             rule.condition.kind,
             STATE_NAMES[state],
             seen,
-            rule.condition.threshold(signals),
+            rule.condition.threshold(label, segment),
         )
         for rule, state, seen in zip(policy.rules, states, observed, strict=True)
     ]

@@ -124,12 +124,17 @@ class Signals(Struct, frozen=True, gc=False):
 
     `label` and `confidence` are filled in from the scores where they were not sent; `scores` are
     clipped to [0, 1]. None means that the signal is missing.
+
+    `recalibrated` is the confidence on the scale of a calibration map; `unfamiliar_p` the p-value
+    of an out-of-distribution detector. None: the model has no map, or no detector.
     """
 
+    prediction: Prediction
     label: str | None
     confidence: float | None
     scores: dict[str, float] | None
-    scores_are: ScoresAre
+    recalibrated: float | None = None
+    unfamiliar_p: float | None = None
 
 
 def signals_of(prediction: Prediction) -> Signals:
@@ -145,7 +150,7 @@ def signals_of(prediction: Prediction) -> Signals:
     if scores is not None:
         scores = checked_scores(scores, prediction.scores_are, ("scores",))
         if label is None:
-            label = _top(scores)
+            label = top_of(scores)
         if confidence is None and prediction.scores_are != "independent":
             confidence = scores.get(label)
     elif label is None and prediction.output is None:
@@ -156,10 +161,10 @@ def signals_of(prediction: Prediction) -> Signals:
         _check_depth(prediction.output)
     if confidence is not None:
         confidence = min(1.0, max(0.0, confidence))
-    return Signals(label, confidence, scores, prediction.scores_are)
+    return Signals(prediction, label, confidence, scores)
 
 
-def _top(scores: dict[str, float]) -> str:
+def top_of(scores: dict[str, float]) -> str:
     """The label of the highest score; of equals the first by name.
 
     The order in which scores were sent must not matter: what is stored does not keep it.
@@ -200,18 +205,30 @@ def checked_scores(scores: dict[str, float], scores_are: ScoresAre, loc: Loc) ->
     return scores
 
 
-def digest_of(prediction: Prediction) -> bytes:
-    """SHA-256 of what was sent: the same content, whatever its spelling, has the same digest.
+class Recorded(Struct, frozen=True, gc=False):
+    """A prediction as it is kept.
 
-    Over the decoded prediction as JSON with sorted keys, absent fields left out and numbers as the
-    shortest text that reads back as the same double; an embedding counts as its float32 bytes, as
-    which it is stored.
+    Attributes:
+        text: what was sent, without its embedding, as JSON with sorted keys, absent fields left
+            out and numbers as the shortest text that reads back as the same double.
+        embedding: its elements as float32 bytes.
+        digest: SHA-256 of both: the same content, whatever its spelling, has the same digest.
     """
+
+    text: str
+    embedding: bytes | None
+    digest: bytes
+
+
+def recorded(prediction: Prediction) -> Recorded:
+    """What is kept of a prediction."""
     embedding = prediction.embedding
     if embedding is None:
-        return hashlib.sha256(_sorted_json(prediction)).digest()
-    rest = msgspec.structs.replace(prediction, embedding=None)
-    return hashlib.sha256(_sorted_json(rest) + b"\n" + float32_bytes(embedding)).digest()
+        text = _sorted_json(prediction)
+        return Recorded(text.decode(), None, hashlib.sha256(text).digest())
+    text = _sorted_json(msgspec.structs.replace(prediction, embedding=None))
+    vector = float32_bytes(embedding)
+    return Recorded(text.decode(), vector, hashlib.sha256(text + b"\n" + vector).digest())
 
 
 def float32_bytes(embedding: list[float]) -> bytes:

@@ -14,11 +14,12 @@ import msgspec
 
 from app.core.review.queue import Queue
 from app.core.review.verdict import Answer, Verdict, submit
-from app.dev.bench.connection import Connection, connected, head_bytes, request_bytes
+from app.dev.bench.batch import PATH as BATCH_PATH
+from app.dev.bench.connection import Connection, connected, request_bytes
 from app.dev.bench.load import BenchError, Run, closed_loop
 from app.dev.bench.report import Round
 from app.dev.bench.service import Service
-from app.dev.bench.traffic import CLAIMED_QUEUE, claimed_batch_body
+from app.dev.bench.traffic import CLAIMED_QUEUE, batch_body, claimed_body
 from app.store import assignments, verdicts
 from app.store.engine import Writer
 from app.store.ids import new_id
@@ -39,7 +40,7 @@ SECONDS_SPENT = 12.0
 async def measure(service: Service, seconds: float) -> Round:
     """One round."""
     calls_max = REVIEWERS + round(SETTLED_PER_S_MAX * seconds)
-    await _fill_queue(service, 2 * calls_max)
+    await fill_queue(service, 2 * calls_max)
     async with connected(service.port, REVIEWERS) as connections:
         reviewers = [_Reviewer(service, *numbered) for numbered in enumerate(connections)]
         ours = await closed_loop(
@@ -48,12 +49,12 @@ async def measure(service: Service, seconds: float) -> Round:
     return Round(ours, await _baseline(service, ours.calls))
 
 
-async def _fill_queue(service: Service, count: int) -> None:
+async def fill_queue(service: Service, count: int) -> None:
+    """Put at least so many assignments into the queue that is claimed from."""
     async with connected(service.port, 1) as (connection,):
         for _ in range(0, count, SEED_ROWS):
-            seeds = claimed_batch_body(SEED_ROWS)
-            head = head_bytes("POST", "/v1/predictions/batch", service.key, len(seeds))
-            await connection.expect(200, head + seeds)
+            seeds = batch_body(claimed_body() for _ in range(SEED_ROWS))
+            await connection.expect(200, request_bytes("POST", BATCH_PATH, service.key, seeds))
 
 
 class _Claimed(msgspec.Struct):
@@ -61,11 +62,13 @@ class _Claimed(msgspec.Struct):
     token: int
 
 
-class _Claims(msgspec.Struct):
+class Claims(msgspec.Struct):
+    """The answer to a claim, as far as it is read here."""
+
     leases: list[_Claimed]
 
 
-_claims = msgspec.json.Decoder(_Claims)
+_claims = msgspec.json.Decoder(Claims)
 
 
 class _Reviewer:

@@ -11,23 +11,27 @@ from typing import Any
 
 import msgspec
 
+from app.dev.bench.child import HOST
 from app.dev.bench.load import BenchError
 
-HOST = "127.0.0.1"
+JSON = "application/json"
+NDJSON = "application/x-ndjson"
 _HEAD_END = b"\r\n\r\n"
 _LENGTH = b"\r\ncontent-length: "
+_CHUNKED = b"\r\ntransfer-encoding: chunked"
+_LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 
-def request_bytes(method: str, path: str, key: str, body: bytes) -> bytes:
-    """A whole request, ready to be sent."""
-    return head_bytes(method, path, key, len(body)) + body
+def request_bytes(method: str, path: str, key: str, body: bytes, kind: str = JSON) -> bytes:
+    """A whole request, ready to be sent; `kind` is the media type of its body."""
+    return head_bytes(method, path, key, len(body), kind) + body
 
 
-def head_bytes(method: str, path: str, key: str, length: int) -> bytes:
+def head_bytes(method: str, path: str, key: str, length: int, kind: str = JSON) -> bytes:
     """A request up to its body of `length` bytes."""
     return (
         f"{method} {path} HTTP/1.1\r\nhost: {HOST}\r\nauthorization: Bearer {key}\r\n"
-        f"content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        f"content-type: {kind}\r\ncontent-length: {length}\r\n\r\n"
     ).encode()
 
 
@@ -40,7 +44,7 @@ class Connection(asyncio.Protocol):
         self._answer: asyncio.Future[tuple[int, bytes]] | None = None
 
     async def call(self, request: bytes) -> tuple[int, bytes]:
-        """Send a request; the status and the body of its answer.
+        """Send a request; the status and the body of its answer, a streamed one as it came.
 
         Raises:
             BenchError: the connection was closed.
@@ -86,19 +90,25 @@ class Connection(asyncio.Protocol):
         head_end = self._received.find(_HEAD_END)
         if head_end < 0:
             return
-        length_at = self._received.find(_LENGTH, 0, head_end)
         body_at = head_end + len(_HEAD_END)
-        length = 0
-        if length_at >= 0:
-            digits_at = length_at + len(_LENGTH)
-            length = int(self._received[digits_at : self._received.index(b"\r\n", digits_at)])
-        if len(self._received) < body_at + length:
+        if not self._is_whole(head_end, body_at):
             return
         # "HTTP/1.1 201 Created"
-        answer = int(self._received[9:12]), bytes(self._received[body_at : body_at + length])
+        answer = int(self._received[9:12]), bytes(self._received[body_at:])
         self._received.clear()
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(answer)
+
+    def _is_whole(self, head_end: int, body_at: int) -> bool:
+        length_at = self._received.find(_LENGTH, 0, head_end)
+        if length_at >= 0:
+            digits_at = length_at + len(_LENGTH)
+            length = int(self._received[digits_at : self._received.index(b"\r\n", digits_at)])
+            return len(self._received) >= body_at + length
+        if self._received.find(_CHUNKED, 0, head_end) >= 0:
+            # a line of JSON holds no bare line break, so nothing within the body looks like its end
+            return self._received.endswith(_LAST_CHUNK)
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the event loop."""

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -37,6 +37,17 @@ class Run:
         """Units a second."""
         return self.calls * self.units_per_call / self.elapsed_s
 
+    @property
+    def tail(self) -> float:
+        """The 99th percentile of the latencies in parts of their median."""
+        return quantile(self.latencies_s, 0.99) / quantile(self.latencies_s, 0.5)
+
+
+def quantile(values: Iterable[float], share: float) -> float:
+    """The smallest value that at least this share of all values does not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
 
 async def closed_loop(
     callers: Sequence[Callable[[], Awaitable[None]]],
@@ -63,7 +74,7 @@ async def closed_loop(
             answered = time.perf_counter()
             latencies_s.append(answered - called)
 
-    with _undisturbed():
+    with undisturbed():
         began = time.perf_counter()
         await asyncio.gather(*map(repeat, callers))
         elapsed_s = time.perf_counter() - began
@@ -71,7 +82,7 @@ async def closed_loop(
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
+def undisturbed() -> Iterator[None]:
     """Without garbage collection, whose pauses grow with what the bench has prepared."""
     gc.collect()
     gc.disable()

@@ -1,17 +1,9 @@
 """The server process of the bench: the product's own application, and one baseline beside it.
 
-Run as `python -m app.dev.bench.server`, with `OVERRULE_DATABASE_URL` in the environment. It prints
-its port and ends when its standard input does, so that it never outlives the bench.
+Run as `python -m app.dev.bench.server`, with `OVERRULE_DATABASE_URL` in the environment.
 """
 
-import os
-import signal
-import socket
-import sys
-import threading
-
 import msgspec
-import uvicorn
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -21,6 +13,7 @@ from app.api.decision_out import DecisionOut
 from app.api.wire import decode, encode
 from app.core.access import Scope
 from app.core.routing.prediction import Prediction, signals_of
+from app.dev.bench.child import serve
 from app.flows.authenticate import authenticate
 from app.flows.predict import dry_run
 from app.main import create
@@ -36,13 +29,7 @@ def main() -> None:
     settings = Settings()
     assert settings.database_url is not None, "the bench names its database"
     add_baseline(predictions.router)
-    app = create(settings.database_url, settings)
-    threading.Thread(target=_end_with_stdin, daemon=True).start()
-    with socket.create_server((settings.host, 0), backlog=2048) as listener:
-        print(listener.getsockname()[1], flush=True)
-        # as `overrule serve` has it
-        config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False)
-        uvicorn.Server(config).run(sockets=[listener])
+    serve(create(settings.database_url, settings))
 
 
 def add_baseline(router: APIRouter) -> None:
@@ -68,11 +55,6 @@ def add_baseline(router: APIRouter) -> None:
         return Response(ready[0], 201, media_type="application/json")
 
     router.routes.insert(0, router.routes.pop())
-
-
-def _end_with_stdin() -> None:
-    sys.stdin.buffer.read()
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ The baseline is an endpoint of the same server (`server.py`) that checks the sam
 code and answers with a ready decision: what is left is what deciding and committing cost.
 """
 
+from collections.abc import Callable
+
 from app.dev.bench.connection import Connection, connected, head_bytes
 from app.dev.bench.load import Run, closed_loop
 from app.dev.bench.report import Round
@@ -18,25 +20,44 @@ BASELINE = (
     "a ready decision; 64 connections, both"
 )
 CONNECTIONS = 64
+PATH = "/v1/predictions"
 
 
 async def measure(service: Service, seconds: float) -> Round:
     """One round."""
-    ours = await _run(service, "/v1/predictions", seconds)
-    return Round(ours, await _run(service, VALIDATE, seconds))
+    ours = await post_many(service.port, PATH, service.key, seconds)
+    await service.settled()
+    return Round(ours, await post_many(service.port, VALIDATE, service.key, seconds))
 
 
-async def _run(service: Service, path: str, seconds: float) -> Run:
-    head = head_bytes("POST", path, service.key, len(body()))
-    async with connected(service.port, CONNECTIONS) as connections:
-        callers = [_Caller(connection, head) for connection in connections]
-        return await closed_loop([caller.post for caller in callers], seconds=seconds)
+async def post_many(
+    port: int, path: str, key: str, seconds: float, make: Callable[[], bytes] = body
+) -> Run:
+    """Post predictions, one a request, over 64 connections, each as soon as it was answered.
+
+    Args:
+        port: of the server.
+        path: of the endpoint.
+        key: of the project.
+        seconds: how long.
+        make: the next prediction; all are equally long.
+    """
+    head = head_bytes("POST", path, key, len(make()))
+    async with connected(port, CONNECTIONS) as connections:
+        posters = [Poster(connection, head, make) for connection in connections]
+        return await closed_loop([poster.post for poster in posters], seconds=seconds)
 
 
-class _Caller:
-    def __init__(self, connection: Connection, head: bytes) -> None:
+class Poster:
+    """One connection that posts one prediction after the other."""
+
+    def __init__(
+        self, connection: Connection, head: bytes, make: Callable[[], bytes] = body
+    ) -> None:
         self._connection = connection
         self._head = head
+        self._make = make
 
     async def post(self) -> None:
-        await self._connection.expect(201, self._head + body())
+        """Post the next one; it must be new."""
+        await self._connection.expect(201, self._head + self._make())

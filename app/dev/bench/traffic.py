@@ -5,6 +5,7 @@ There is no embedding.
 """
 
 import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -43,37 +44,53 @@ POLICY: dict[str, Any] = {
     "default": "accept",
 }
 
-_KEY_DIGITS = 12
+KEY_DIGITS = 12
+# another prefix: none of these keys is one of those in order
+SCATTERED_PREFIX = "rnd-"
+# the golden section: multiples of it lie evenly (Knuth, The Art of Computer Programming, 6.4)
+SCATTERED_STEP = 618_033_988_749
 _numbers = itertools.count()
 
 
 def fresh_key() -> str:
     """A request key that was not used yet; all are equally long, and in the order of their use."""
-    return f"{KEY_PREFIX}{next(_numbers):0{_KEY_DIGITS}}"
+    return f"{KEY_PREFIX}{next(_numbers):0{KEY_DIGITS}}"
 
 
 def body() -> bytes:
     """The next prediction, as JSON; all bodies are equally long."""
     number = next(_numbers)
-    before, after = _PARTS[number % REVIEWED_ONE_IN]
-    return b"%b%0*d%b" % (before, _KEY_DIGITS, number, after)
+    return _numbered(_PARTS[number % REVIEWED_ONE_IN], number)
 
 
-def batch_body(count: int) -> bytes:
-    """The next predictions, as one batch."""
-    return _batch([body() for _ in range(count)])
+def scattered_body() -> bytes:
+    """The next prediction, its request key as far from the one before as a random one.
+
+    The keys are a Weyl sequence: multiples of a step that shares no factor with their number, so
+    that none comes twice.
+    """
+    number = next(_numbers)
+    before, after = _SCATTERED_PARTS[number % REVIEWED_ONE_IN]
+    return _numbered((before, after), number * SCATTERED_STEP % 10**KEY_DIGITS)
 
 
-def claimed_batch_body(count: int) -> bytes:
-    """Predictions that all go to the queue that is claimed from."""
-    before, after = _CLAIMED_PARTS
-    return _batch(
-        [b"%b%0*d%b" % (before, _KEY_DIGITS, next(_numbers), after) for _ in range(count)]
-    )
+def claimed_body() -> bytes:
+    """The next prediction, one that goes to the queue that is claimed from."""
+    return _numbered(_CLAIMED_PARTS, next(_numbers))
 
 
-def _batch(bodies: list[bytes]) -> bytes:
+def batch_body(bodies: Iterable[bytes]) -> bytes:
+    """Predictions as one batch."""
     return b'{"predictions":[' + b",".join(bodies) + b"]}"
+
+
+def ndjson_body(count: int) -> bytes:
+    """The next predictions, a line each."""
+    return b"".join(body() + b"\n" for _ in range(count))
+
+
+def _numbered(parts: tuple[bytes, bytes], number: int) -> bytes:
+    return b"%b%0*d%b" % (parts[0], KEY_DIGITS, number, parts[1])
 
 
 def _prediction(label: str, confidence: float) -> dict[str, Any]:
@@ -104,6 +121,10 @@ def _around_key(prediction: dict[str, Any]) -> tuple[bytes, bytes]:
 _PARTS = [
     _around_key(_prediction("positive", 0.5625 if number == 0 else 0.9375))
     for number in range(REVIEWED_ONE_IN)
+]
+_SCATTERED_PARTS = [
+    (before.replace(KEY_PREFIX.encode(), SCATTERED_PREFIX.encode()), after)
+    for before, after in _PARTS
 ]
 _CLAIMED_PARTS = _around_key(
     {**_prediction("negative", 0.9375), "label": CLAIMED_LABEL, "scores": None}

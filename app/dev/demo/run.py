@@ -1,4 +1,4 @@
-"""The demo's story, in order: prepare, stream, review, measure, report.
+"""The demo's story, in order: prepare, stream, review, measure, ask what if, report.
 
 It needs a running service and a key, with all four project scopes, of a project without other
 predictions. Run twice against the same project it gets the first run's decisions again and finds
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from app.dev.demo import crowd, report, reviewing
+from app.dev.demo import crowd, report, reviewing, whatif
 from app.dev.demo.cases import Case, prepare_cases
 from app.dev.demo.report import DemoResult, Estimate
 from app.dev.demo.service import Json, Service
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rich.console import Console
+
+    from app.dev.demo.whatif import WhatIf
 
 SEED = 7
 MODEL = "sentiment"
@@ -78,25 +80,30 @@ def run(
         ServiceRefusedError: the service refused a call.
     """
     cases = prepare_cases(cache_dir, SEED, console)
-    result = asyncio.run(_connect_and_play(base_url, key, cases, console))
+    result, found = asyncio.run(_connect_and_play(base_url, key, cases, console))
     console.print(report.table(result.domains))
     console.print(report.closing_words(result, reviewing.SECONDS_SPENT), highlight=False)
+    console.print(whatif.table(found))
+    console.print(whatif.explained(found), highlight=False, markup=False)
     if json_path is not None:
-        json_path.write_text(json.dumps(report.document(result), indent=1) + "\n")
+        document = report.document(result) | {"what_if": whatif.document_of(found)}
+        json_path.write_text(json.dumps(document, indent=1) + "\n")
     return result
 
 
 async def _connect_and_play(
     base_url: str, key: str, cases: Mapping[str, Sequence[Case]], console: Console
-) -> DemoResult:
+) -> tuple[DemoResult, WhatIf]:
     headers = {"Authorization": f"Bearer {key}"}
     async with httpx.AsyncClient(base_url=base_url, headers=headers, timeout=TIMEOUT_S) as client:
-        return await play(Service(client), cases, console)
+        service = Service(client)
+        streamed, result = await play(service, cases, console)
+        return result, await whatif.ask(service, POLICY, streamed)
 
 
 async def play(
     service: Service, cases: Mapping[str, Sequence[Case]], console: Console
-) -> DemoResult:
+) -> tuple[list[Streamed], DemoResult]:
     """Stream the cases domain by domain, let the reviewers answer, and ask for the estimates.
 
     Raises:
@@ -113,12 +120,13 @@ async def play(
     estimates = [await _estimate(service, domain) for domain in cases]
     labels = {a.text_id: a.label for a in answers if a.queue == reviewing.REVIEW_QUEUE}
     pairs = zip(streamed, estimates, strict=True)
-    return DemoResult(
+    result = DemoResult(
         domains=tuple(domain_result(part, labels, estimate) for part, estimate in pairs),
         throughput_per_s=sum(len(p.cases) for p in streamed) / sum(p.seconds for p in streamed),
         verdicts=len(answers),
         verdicts_per_s=len(answers) / review_seconds,
     )
+    return streamed, result
 
 
 def _progress(console: Console) -> Progress:

@@ -72,6 +72,24 @@ class Service:
         query = {"model": model, "segment": segment}
         return await self._call("GET", "/v1/metrics/accepted-error", query=query)
 
+    async def explain(self, decision_id: str) -> Json:
+        """A decision in sentences."""
+        return await self._call("GET", f"/v1/decisions/{decision_id}/explain")
+
+    async def simulate(self, asked: Mapping[str, Any]) -> Json:
+        """The result of a simulation over recorded decisions, once its job has ended.
+
+        Raises:
+            ServiceRefusedError: the simulation failed.
+        """
+        job = await self._call("POST", "/v1/policies/simulate", asked)
+        while job["state"] in {"queued", "running"}:
+            job = await self._call("GET", f"/v1/jobs/{job['id']}", query={"wait_s": "5"})
+        if job["state"] != "done":
+            raise ServiceRefusedError(f"the simulation failed: {job['problem']}")
+        result: Json = job["result"]
+        return result
+
     async def _call(
         self,
         method: str,

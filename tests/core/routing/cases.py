@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 
 from app.core.routing.decision import Outcome, decide
-from app.core.routing.draw import day_key
+from app.core.routing.draw import Chance, DayKey, day_key
 from app.core.routing.policy import Policy, compile_policy
 from app.core.routing.prediction import Prediction, Signals, signals_of
 from app.core.routing.rules.base import STATE_NAMES
 
-KEY_OF_DAY = day_key(bytes(32), date(2026, 11, 23))
+KEY_OF_DAY = DayKey(day_key(bytes(32), date(2026, 11, 23)))
 ID = uuid.UUID("019aaaaa-0000-7000-8000-000000000001")
 
 
@@ -50,7 +50,7 @@ def signals(**fields: Any) -> Signals:
 
 
 def decided(by: Policy | None, of: Prediction, decision_id: uuid.UUID = ID) -> Outcome:
-    return decide(by, of, signals_of(of), decision_id=decision_id.bytes, key_of_day=KEY_OF_DAY)
+    return decide(by, signals_of(of), Chance(KEY_OF_DAY, decision_id.bytes))
 
 
 def states(outcome: Outcome) -> list[str]:

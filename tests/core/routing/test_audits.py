@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 from scipy.stats import binom
 
-from app.core.routing.draw import day_key, draw
+from app.core.routing.draw import Chance, DayKey, day_key
 from tests.core.routing.cases import ID, KEY_OF_DAY, decided, policy, prediction, rule
 
 # chance of a false alarm of one of these tests, were its seed another
@@ -30,27 +30,27 @@ def plausible(count: int, of: int, probability: float) -> bool:
 
 
 def test_a_draw_is_the_same_number_whenever_it_is_made() -> None:
-    key = day_key(b"\x07" * 32, date(2026, 11, 23))
+    key = DayKey(day_key(b"\x07" * 32, date(2026, 11, 23)))
 
-    assert draw(key, "audit", ID.bytes) == DRAWN
+    assert Chance(key, ID.bytes).draw(b"audit") == DRAWN
 
 
 def test_another_day_secret_purpose_or_decision_is_another_draw() -> None:
-    key = day_key(b"\x07" * 32, date(2026, 11, 23))
-    drawn = draw(key, "audit", ID.bytes)
+    key = DayKey(day_key(b"\x07" * 32, date(2026, 11, 23)))
+    drawn = Chance(key, ID.bytes).draw(b"audit")
 
     others = {
-        draw(day_key(b"\x07" * 32, date(2026, 11, 24)), "audit", ID.bytes),
-        draw(day_key(b"\x08" * 32, date(2026, 11, 23)), "audit", ID.bytes),
-        draw(key, "rule:keep-an-eye", ID.bytes),
-        draw(key, "audit", uuid.UUID(int=ID.int + 1).bytes),
+        Chance(DayKey(day_key(b"\x07" * 32, date(2026, 11, 24))), ID.bytes).draw(b"audit"),
+        Chance(DayKey(day_key(b"\x08" * 32, date(2026, 11, 23))), ID.bytes).draw(b"audit"),
+        Chance(key, ID.bytes).draw(b"rule:keep-an-eye"),
+        Chance(key, uuid.UUID(int=ID.int + 1).bytes).draw(b"audit"),
     }
 
     assert len(others | {drawn}) == 5
 
 
 def test_draws_are_uniform() -> None:
-    drawn = [draw(KEY_OF_DAY, "audit", id_) for id_ in ids(DRAWS)]
+    drawn = [Chance(KEY_OF_DAY, id_).draw(b"audit") for id_ in ids(DRAWS)]
 
     for tenth in range(10):
         count = sum(tenth / 10 <= u < (tenth + 1) / 10 for u in drawn)
@@ -59,7 +59,8 @@ def test_draws_are_uniform() -> None:
 
 def test_two_purposes_are_independent() -> None:
     pairs = [
-        (draw(KEY_OF_DAY, "audit", id_), draw(KEY_OF_DAY, "rule:sample", id_)) for id_ in ids(DRAWS)
+        (Chance(KEY_OF_DAY, id_).draw(b"audit"), Chance(KEY_OF_DAY, id_).draw(b"rule:sample"))
+        for id_ in ids(DRAWS)
     ]
 
     both_low = sum(u < 0.5 and v < 0.5 for u, v in pairs)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.core.routing.counts import count, count_key, declared_segment
-from app.core.routing.decision import Decision
+from app.core.routing.decision import Decision, Outcome
 from tests.core.routing.cases import ID, policy, prediction
 
 HERE, THERE = uuid.UUID(int=1), uuid.UUID(int=2)
@@ -21,14 +21,22 @@ def a_decision(**changes: Any) -> Decision:
         "model_version": "1",
         "label": "positive",
         "confidence": 0.9,
-        "route": "accept",
-        "reason": "default",
-        "states": [],
-        "observed": [],
-        "policy_id": None,
-        "audited": False,
-        "audit_probability": 0.02,
+        "segment": None,
         "shadow": False,
+        "outcome": Outcome(
+            route="accept",
+            reason="default",
+            states=[],
+            observed=[],
+            queue=None,
+            priority=50,
+            audited=False,
+            audit_probability=0.02,
+            audit_draw=0.5,
+            inclusion_probability=0.02,
+            stratum="sentiment@3 accept 0.02",
+        ),
+        "policy_id": None,
         "item": None,
         "resolution": None,
         "decided_at": datetime(2026, 11, 23, 10, 59, 59, 999_999, tzinfo=UTC),
@@ -37,7 +45,7 @@ def a_decision(**changes: Any) -> Decision:
 
 
 def test_a_decision_is_counted_in_the_hour_in_which_it_was_made() -> None:
-    key = count_key(a_decision(), '{"source":"tweets"}', "sentiment@3 accept 0.02")
+    key = count_key(a_decision(), '{"source":"tweets"}')
 
     assert key == (
         "2026-11-23T10:00:00Z", "sentiment", "1", "positive", '{"source":"tweets"}', "accept",
@@ -46,7 +54,7 @@ def test_a_decision_is_counted_in_the_hour_in_which_it_was_made() -> None:
 
 
 def test_no_label_is_counted_as_the_empty_one() -> None:
-    assert count_key(a_decision(label=None), "{}", "s")[3] == ""
+    assert count_key(a_decision(label=None), "{}")[3] == ""
 
 
 @pytest.mark.parametrize(
@@ -80,8 +88,8 @@ def test_without_a_policy_no_segment_is_declared() -> None:
 
 
 def test_equal_keys_of_one_project_are_summed() -> None:
-    key = count_key(a_decision(), "{}", "s")
-    other = count_key(a_decision(route="reject"), "{}", "s")
+    key = count_key(a_decision(), "{}")
+    other = count_key(a_decision(label="neutral"), "{}")
 
     summed = count(
         [(HERE, key, True), (HERE, key, False), (HERE, other, False), (THERE, key, True)]

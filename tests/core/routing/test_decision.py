@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.routing.policy import trace_of
-from app.core.routing.prediction import signals_of
 from tests.core.routing.cases import decided, policy, prediction, rule, states
 
 share = st.floats(0, 1)
@@ -26,7 +25,7 @@ def test_first_rule_that_fires_decides_and_the_trace_keeps_the_order_of_the_poli
 
     assert (outcome.route, outcome.reason) == ("review", "unsure")
     assert (outcome.queue, outcome.priority) == ("triage", 20)
-    trace = trace_of(by, outcome.states, outcome.observed, signals_of(posted))
+    trace = trace_of(by, outcome.states, outcome.observed, "positive", {})
     assert [(entry.rule, entry.state) for entry in trace] == [
         ("risky", "passed"),
         ("unsure", "fired"),

@@ -110,6 +110,36 @@ def test_a_mistake_is_named_by_its_place(data: Any, place: Any, why: str) -> Non
     assert why in found[place]
 
 
+def test_a_queue_that_is_not_there_is_named_by_each_rule_that_sends_to_it() -> None:
+    written = document(
+        rule(id="a", **SURE, queue="experts"),
+        rule(id="b", **SURE, queue="nowhere"),
+        rule(id="c", **SURE, route="accept"),
+        audit={"queue": "never"},
+    )
+
+    with pytest.raises(Invalid) as refused:
+        parse(written, {"experts", "audits"})
+
+    assert [place for place, _ in refused.value.places] == [
+        ("rules", 1, "queue"),
+        ("audit", "queue"),
+    ]
+    assert "There is no queue 'nowhere'" in refused.value.places[0][1]
+
+
+def test_a_queue_that_is_not_there_is_named_beside_the_other_mistakes() -> None:
+    written = document(rule(**SURE, queue="nowhere"), rule(id="b", risk={"above": 2}))
+
+    with pytest.raises(Invalid) as refused:
+        parse(written, {"audits"})
+
+    assert {place for place, _ in refused.value.places} == {
+        ("rules", 0, "queue"),
+        ("rules", 1, "risk", "above"),
+    }
+
+
 def test_patterns_of_all_rules_together_have_a_limit() -> None:
     dear = f"prediction.label.matches('{'a' * 404}')"
 

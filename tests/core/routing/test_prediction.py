@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from app.core.errors import Invalid
 from app.core.routing import prediction as limits
-from app.core.routing.prediction import Prediction, digest_of, float32_bytes, signals_of
+from app.core.routing.prediction import Prediction, float32_bytes, recorded, signals_of
 from tests.core.routing.cases import prediction, signals
 
 PROBABLE = {"positive": 0.5, "neutral": 0.3, "negative": 0.2}
@@ -199,7 +199,7 @@ def test_digest_does_not_depend_on_the_order_of_fields(content: dict[str, Any]) 
         for name, value in reversed(content.items())
     }
 
-    assert digest_of(prediction(**shuffled)) == digest_of(prediction(**content))
+    assert recorded(prediction(**shuffled)).digest == recorded(prediction(**content)).digest
 
 
 @given(contents, contents)
@@ -208,7 +208,9 @@ def test_digests_are_equal_exactly_when_the_decoded_contents_are(
 ) -> None:
     first, second = prediction(**one), prediction(**other)
 
-    assert (digest_of(first) == digest_of(second)) == (canonical(first) == canonical(second))
+    assert (recorded(first).digest == recorded(second).digest) == (
+        canonical(first) == canonical(second)
+    )
 
 
 def canonical(one: Prediction) -> Any:
@@ -233,7 +235,7 @@ def test_digest_speaks_of_content_and_not_of_spelling(spelling: str, same: bool)
         text = '{"request_key": "r", "model": "m", "model_version": "1", "output": 1, ' + fields
         return msgspec.json.decode(text + "}", type=Prediction)
 
-    assert (digest_of(read(spelling)) == digest_of(read('"confidence": 0.5'))) == same
+    assert (recorded(read(spelling)).digest == recorded(read('"confidence": 0.5')).digest) == same
 
 
 def test_embedding_counts_as_the_single_precision_that_is_stored() -> None:
@@ -242,10 +244,19 @@ def test_embedding_counts_as_the_single_precision_that_is_stored() -> None:
     next_one = math.nextafter(stored, 1)
 
     assert stored != sent
-    assert digest_of(prediction(embedding=[sent])) == digest_of(prediction(embedding=[stored]))
-    assert digest_of(prediction(embedding=[next_one])) == digest_of(prediction(embedding=[stored]))
-    assert digest_of(prediction(embedding=[0.1001])) != digest_of(prediction(embedding=[sent]))
-    assert digest_of(prediction(embedding=[sent])) != digest_of(prediction())
+    assert (
+        recorded(prediction(embedding=[sent])).digest
+        == recorded(prediction(embedding=[stored])).digest
+    )
+    assert (
+        recorded(prediction(embedding=[next_one])).digest
+        == recorded(prediction(embedding=[stored])).digest
+    )
+    assert (
+        recorded(prediction(embedding=[0.1001])).digest
+        != recorded(prediction(embedding=[sent])).digest
+    )
+    assert recorded(prediction(embedding=[sent])).digest != recorded(prediction()).digest
 
 
 def test_largest_element_of_an_embedding_fits_single_precision() -> None:

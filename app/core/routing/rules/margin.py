@@ -4,25 +4,31 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from app.core.routing.prediction import Prediction, Signals
-from app.core.routing.rules.base import FIRED, MISSING, NOT_APPLICABLE, PASSED, Bound, Finding
+from app.core.routing.draw import Chance
+from app.core.routing.prediction import SUM_TOLERANCE, Signals
+from app.core.routing.rules.base import (
+    FIRED,
+    MISSING,
+    NOT_APPLICABLE,
+    PASSED,
+    Condition,
+    Finding,
+    Segment,
+    Specification,
+)
 
 
-class Margin(Bound, frozen=True, forbid_unknown_fields=True):
+class Margin(Specification, frozen=True, forbid_unknown_fields=True):
     """The two highest probabilities are closer than a threshold."""
 
     kind: ClassVar[str] = "margin"
 
     below: Annotated[float, Meta(ge=0, le=1)]
 
-    def check(self, labels: frozenset[str] | None) -> str | None:  # noqa: ARG002
-        """Nothing beyond the range."""
-        return None
-
-    def look(self, prediction: Prediction, signals: Signals) -> Finding:  # noqa: ARG002
+    def look(self, signals: Signals, chance: Chance) -> Finding:  # noqa: ARG002
         """Compare; scores that are no probabilities have no margin."""
         scores = signals.scores
-        if signals.scores_are == "independent":
+        if signals.prediction.scores_are == "independent":
             return NOT_APPLICABLE, None
         if scores is None:
             return MISSING, None
@@ -31,9 +37,13 @@ class Margin(Bound, frozen=True, forbid_unknown_fields=True):
             return MISSING, None
         return (FIRED if margin < self.below else PASSED), margin
 
-    def threshold(self, signals: Signals) -> float:  # noqa: ARG002
+    def threshold(self, label: str | None, segment: Segment) -> float:  # noqa: ARG002
         """The same for every label."""
         return self.below
+
+    def covers(self, other: Condition) -> bool:
+        """Its threshold is at least as high."""
+        return isinstance(other, Margin) and self.below >= other.below
 
     def sentence(self) -> str:
         """For people."""
@@ -50,5 +60,5 @@ def _margin(scores: dict[str, float]) -> float | None:
             second = score
     if second < 0:
         # a single probability of 1 leaves nothing to the others; a top-1 list hides them
-        return first if first >= 1.0 else None
+        return first if first >= 1 - SUM_TOLERANCE else None
     return first - second

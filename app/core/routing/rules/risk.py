@@ -4,31 +4,40 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from app.core.routing.prediction import Prediction, Signals
-from app.core.routing.rules.base import FIRED, MISSING, PASSED, Bound, Finding
+from app.core.routing.draw import Chance
+from app.core.routing.prediction import Signals
+from app.core.routing.rules.base import (
+    FIRED,
+    MISSING,
+    PASSED,
+    Condition,
+    Finding,
+    Segment,
+    Specification,
+)
 
 
-class Risk(Bound, frozen=True, forbid_unknown_fields=True):
+class Risk(Specification, frozen=True, forbid_unknown_fields=True):
     """The caller's own estimate of what an error would cost is above a threshold."""
 
     kind: ClassVar[str] = "risk"
 
     above: Annotated[float, Meta(ge=0, le=1)]
 
-    def check(self, labels: frozenset[str] | None) -> str | None:  # noqa: ARG002
-        """Nothing beyond the range."""
-        return None
-
-    def look(self, prediction: Prediction, signals: Signals) -> Finding:  # noqa: ARG002
+    def look(self, signals: Signals, chance: Chance) -> Finding:  # noqa: ARG002
         """Compare; at the threshold it passes."""
-        risk = prediction.risk
+        risk = signals.prediction.risk
         if risk is None:
             return MISSING, None
         return (FIRED if risk > self.above else PASSED), risk
 
-    def threshold(self, signals: Signals) -> float:  # noqa: ARG002
+    def threshold(self, label: str | None, segment: Segment) -> float:  # noqa: ARG002
         """The same for every prediction."""
         return self.above
+
+    def covers(self, other: Condition) -> bool:
+        """Its threshold is at least as low."""
+        return isinstance(other, Risk) and self.above <= other.above
 
     def sentence(self) -> str:
         """For people."""

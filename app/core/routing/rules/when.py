@@ -12,8 +12,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from app.core.routing.prediction import Prediction, Signals
-from app.core.routing.rules.base import ERROR, FIRED, MISSING, PASSED, Finding
+from app.core.routing.draw import Chance
+from app.core.routing.prediction import Signals
+from app.core.routing.rules.base import (
+    ERROR,
+    FIRED,
+    MISSING,
+    PASSED,
+    Condition,
+    Finding,
+    Look,
+    Segment,
+)
 from app.core.routing.rules.patterns import WEIGHT_MAX, patterns_of, weight_of
 
 LENGTH_MAX = 1000
@@ -34,12 +44,17 @@ _INTEGER = re.compile(r"(?<![\w.])(\d+)(?![\w.])")
 _READ = re.compile(
     r"\bprediction\b(?:\s*\.\s*([A-Za-z_]\w*)(?:\s*\.\s*([A-Za-z_]\w*)(?!\w*\s*\())?)?"
 )
+_HAS = re.compile(r"\bhas\s*\(\s*prediction\s*\.\s*([A-Za-z_]\w*)(?:\s*\.\s*([A-Za-z_]\w*))?\s*\)")
+_HAS_PREFIX = "has"
+_MAPS = frozenset({"features", "scores", "segment"})
 _FEATURE = re.compile(r"\bprediction\s*\.\s*(features|scores|segment)\s*\.\s*([A-Za-z_]\w*)")
 
 
 # by field, the entries that are read of it; None for the whole field. To hand a value to CEL costs
 # more than to evaluate with it, so an expression gets no more than it reads.
 Reads = Mapping[str, frozenset[str] | None]
+# by the name of a variable, the field and its entry, if it is one of an entry, that it stands for
+Flat = tuple[tuple[str, str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +62,16 @@ class Expression:
     """A condition written in CEL over the prediction."""
 
     kind: ClassVar[str] = "when"
+    draws: ClassVar[bool] = False
 
     source: str
     # compiled once per policy version; not part of what is written
     program: Any = field(init=False, default=None, compare=False)
     reads: Reads = field(init=False, default_factory=dict, compare=False)
+    # the same expression over plain variables, where it can be written so: a nested value costs
+    # four times as much to hand over
+    flat_program: Any = field(init=False, default=None, compare=False)
+    flat: Flat = field(init=False, default=(), compare=False)
 
     def __post_init__(self) -> None:
         """Compile what is short enough; `check` tells what did not compile."""
@@ -59,8 +79,16 @@ class Expression:
             program, _ = _compiled(self.source)
             object.__setattr__(self, "program", program)
             object.__setattr__(self, "reads", _reads(self.source))
+            flat = _flattened(self.source, self.reads)
+            if program is not None and flat is not None:
+                object.__setattr__(self, "flat_program", _compiled(flat[0])[0])
+                object.__setattr__(self, "flat", flat[1])
 
-    def check(self, labels: frozenset[str] | None) -> str | None:  # noqa: ARG002
+    def check(
+        self,
+        labels: frozenset[str] | None,  # noqa: ARG002
+        segments: frozenset[str],  # noqa: ARG002
+    ) -> str | None:
         """Length, macros, names, and a trial on sample values."""
         if len(self.source) > LENGTH_MAX:
             return f"An expression has at most {LENGTH_MAX} characters."
@@ -87,10 +115,24 @@ class Expression:
         patterns = [_text(literal) for literal in written]
         return weight_of([pattern for pattern in patterns if pattern is not None])
 
-    def look(self, prediction: Prediction, signals: Signals) -> Finding:
+    def look_of(self, rule_id: str, labels: frozenset[str] | None) -> Look:  # noqa: ARG002
+        """The quick way, where there is one."""
+        return self.look if self.flat_program is None else self.look_flat
+
+    def look_flat(self, signals: Signals, chance: Chance) -> Finding:
+        """As `look`, over plain variables; whatever goes wrong there is told by `look`."""
+        try:
+            result = self.flat_program.execute(_variables(signals, self.flat))
+        except Exception:  # noqa: BLE001 - a field that is not there, most of the time
+            return self.look(signals, chance)
+        if result is True:
+            return FIRED, None
+        return (PASSED, None) if result is False else self.look(signals, chance)
+
+    def look(self, signals: Signals, chance: Chance) -> Finding:  # noqa: ARG002
         """Evaluate; a field that is not there is `missing`, anything but true or false an error."""
         try:
-            result = self.program.execute({"prediction": _facts(prediction, signals, self.reads)})
+            result = self.program.execute({"prediction": _facts(signals, self.reads)})
         except KeyError as error:
             return MISSING, f"no field {error.args[0]!r}"[:OBSERVED_MAX]
         except Exception as error:  # noqa: BLE001 - whatever an expression does, a human decides
@@ -101,9 +143,17 @@ class Expression:
             return PASSED, None
         return ERROR, f"gave {type(result).__name__}, not true or false"
 
-    def threshold(self, signals: Signals) -> str:  # noqa: ARG002
+    def probability(self, signals: Signals) -> float:  # noqa: ARG002
+        """It draws nothing."""
+        return 1.0
+
+    def threshold(self, label: str | None, segment: Segment) -> str:  # noqa: ARG002
         """The expression."""
         return self.source
+
+    def covers(self, other: Condition) -> bool:
+        """It is the same expression; what others imply is not looked into."""
+        return self == other
 
     def sentence(self) -> str:
         """For people."""
@@ -149,37 +199,78 @@ def _reads(source: str) -> Reads:
     return reads
 
 
-def _facts(prediction: Prediction, signals: Signals, reads: Reads) -> dict[str, Any]:
+def _facts(signals: Signals, reads: Reads) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     for name, entries in reads.items():
-        value = _FIELDS[name](prediction, signals) if name in _FIELDS else None
-        if entries is not None and isinstance(value, dict):
-            value = {entry: value[entry] for entry in entries if entry in value}
+        value = _FIELDS[name](signals) if name in _FIELDS else None
+        if isinstance(value, dict):
+            # without features sent as null: `has()` is then false for them
+            value = {
+                entry: value[entry]
+                for entry in (value if entries is None else entries)
+                if value.get(entry) is not None
+            }
         if value is not None:
             facts[name] = value
     return facts
 
 
-def _known(features: dict[str, Any] | None) -> dict[str, Any]:
-    """Features without those sent as null: `has()` is then false for them."""
-    if not features:
-        return {}
-    if None in features.values():
-        return {name: value for name, value in features.items() if value is not None}
-    return features
-
-
-_FIELDS: dict[str, Callable[[Prediction, Signals], Any]] = {
-    "model": lambda prediction, _: prediction.model,
-    "model_version": lambda prediction, _: prediction.model_version,
-    "features": lambda prediction, _: _known(prediction.features),
-    "scores": lambda _, signals: signals.scores or {},
-    "segment": lambda prediction, _: prediction.segment or {},
-    "label": lambda _, signals: signals.label,
-    "confidence": lambda _, signals: signals.confidence,
-    "risk": lambda prediction, _: prediction.risk,
-    "context_key": lambda prediction, _: prediction.context_key,
+_FIELDS: dict[str, Callable[[Signals], Any]] = {
+    "model": lambda signals: signals.prediction.model,
+    "model_version": lambda signals: signals.prediction.model_version,
+    "features": lambda signals: signals.prediction.features or {},
+    "scores": lambda signals: signals.scores or {},
+    "segment": lambda signals: signals.prediction.segment or {},
+    "label": lambda signals: signals.label,
+    "confidence": lambda signals: signals.confidence,
+    "risk": lambda signals: signals.prediction.risk,
+    "context_key": lambda signals: signals.prediction.context_key,
 }
+
+
+def _flattened(source: str, reads: Reads) -> tuple[str, Flat] | None:
+    """`has(prediction.risk) && prediction.risk > 1` as `has_risk && risk > 1`.
+
+    None where it cannot be written so: something is read as a whole.
+    """
+    if not reads or any(
+        name not in _FIELDS or (entries is None) == (name in _MAPS)
+        for name, entries in reads.items()
+    ):
+        return None
+    flat: dict[str, tuple[str, str]] = {}
+
+    def variable(prefix: str, read: "re.Match[str]") -> str:
+        name, entry = read.group(1), read.group(2) or ""
+        called = f"{prefix}_{name}_{entry}"
+        flat[called] = name, entry
+        return called
+
+    def rewritten(code: str) -> str:
+        code = _HAS.sub(lambda read: variable(_HAS_PREFIX, read), code)
+        return _READ.sub(lambda read: variable("value", read), code)
+
+    parts = []
+    at = 0
+    for literal in _NO_CODE.finditer(source):
+        parts += [rewritten(source[at : literal.start()]), literal.group()]
+        at = literal.end()
+    parts.append(rewritten(source[at:]))
+    return "".join(parts), tuple((called, *of) for called, of in flat.items())
+
+
+def _variables(signals: Signals, flat: Flat) -> dict[str, Any]:
+    """What the plain variables stand for; one whose field is not there is left out."""
+    variables: dict[str, Any] = {}
+    for called, name, entry in flat:
+        value = _FIELDS[name](signals)
+        if entry:
+            value = value.get(entry)
+        if called.startswith(_HAS_PREFIX):
+            variables[called] = value is not None
+        elif value is not None:
+            variables[called] = value
+    return variables
 
 
 def _trial(program: Any, source: str) -> str | None:
