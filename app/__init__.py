@@ -74,6 +74,7 @@ a setting           a field in `settings.py` with unit and reason, then `overrul
                     README
 a metric            a name in `telemetry.py`, observed where it happens
 background work     a flow that does some and says how much, a line in `worker/loops.py`
+what takes long     a flow that reports its progress, its kind in `flows/jobs.py`
 """
 
 __version__ = "0.1.0"

@@ -104,10 +104,11 @@ def _seconds(method: str, path: str, status: int) -> Any:
 
 def _streams(scope: Scope) -> bool:
     """Whether it is NDJSON where that is read line by line, with limits of its own."""
-    return scope["path"] == NDJSON_PATH and any(
-        name == b"content-type" and value.startswith(b"application/x-ndjson")
-        for name, value in scope["headers"]
-    )
+    if scope["path"] != NDJSON_PATH:
+        return False
+    # of several the first counts, as for the route: what it reads whole must not pass as lines
+    types = (value for name, value in scope["headers"] if name == b"content-type")
+    return next(types, b"").startswith(b"application/x-ndjson")
 
 
 def _request_id(scope: Scope) -> str:

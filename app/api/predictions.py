@@ -54,7 +54,9 @@ class Results(msgspec.Struct, frozen=True):
 
 _BATCH_BEGIN = re.compile(rb'\s*\{\s*"predictions"\s*:\s*\[')
 _BATCH_END = re.compile(rb"\s*\}\s*")
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[][{},]', re.DOTALL)
+# possessive, and a string without an end goes to the end: a search that is begun anew at each of its
+# quotes takes the square of its length
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[][{},]', re.DOTALL)
 
 _prediction = msgspec.json.Decoder(Prediction)
 _batch = msgspec.json.Decoder(Batch)

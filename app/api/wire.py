@@ -46,9 +46,13 @@ def refuse_nul(raw: Any) -> None:
     """Walk through one JSON text that has been decoded before.
 
     Raises:
-        Invalid: a string of it holds a NUL character.
+        Invalid: a string of it holds a NUL character; nesting without end.
     """
-    _refuse_nul(msgspec.json.decode(raw), ())
+    try:
+        _refuse_nul(msgspec.json.decode(raw), ())
+    except RecursionError:
+        # the walk goes a few calls deeper than the decoder did
+        raise Invalid("Nested too deeply.", loc=("body",)) from None
 
 
 def decode_outline(decoder: "msgspec.json.Decoder[T]", raw: Any) -> T:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from app.core.routing.decision import PRIORITY, Answer, Asked, Decision, Outcome
+from app.core.routing.decision import Answer, Asked, Decision, Outcome
 from app.core.routing.prediction import Recorded
 from app.store.engine import Reader
 from app.store.ids import lowest_id_at, utc_now
@@ -108,9 +108,9 @@ async def list_decisions(
 
 _SELECT = """
     SELECT d.id, d.request_key, d.model, d.model_version, d.label, d.confidence, d.prediction,
-      d.shadow, d.route, d.reason, d.trace, d.audited, d.audit_probability, d.audit_draw,
+      d.shadow, d.route, d.reason, d.queue, d.priority, d.trace, d.audited, d.audit_probability, d.audit_draw,
       d.inclusion_probability, d.stratum, d.policy_id, d.decided_at,
-      i.id AS item_id, i.priority, i.blocking, q.name AS queue,
+      i.id AS item_id, i.blocking, q.name AS asked_queue,
       r.outcome, r.label AS human_label, r.judge, r.agreed, r.resolved_at
     FROM decisions d
     LEFT JOIN items i ON i.project_id = d.project_id AND i.id = d.item_id
@@ -144,7 +144,7 @@ def _decision(row: Any) -> Decision:
         shadow=row["shadow"],
         outcome=_outcome(row),
         policy_id=row["policy_id"],
-        item=Asked(row["item_id"], row["queue"], row["blocking"]) if asked else None,
+        item=Asked(row["item_id"], row["asked_queue"], row["blocking"]) if asked else None,
         resolution=Answer(
             row["human_label"], row["outcome"], row["judge"], row["agreed"], row["resolved_at"]
         )
@@ -162,7 +162,7 @@ def _outcome(row: Any) -> Outcome:
         states=states,
         observed=observed,
         queue=row["queue"],
-        priority=row["priority"] if row["priority"] is not None else PRIORITY,
+        priority=row["priority"],
         audited=row["audited"],
         audit_probability=row["audit_probability"],
         audit_draw=row["audit_draw"],

@@ -11,7 +11,9 @@ async def shadow_cells(
 ) -> list[Cell]:
     """Decisions that a version was evaluated beside, with what humans said about them.
 
-    Shadow predictions, which nobody is ever asked about, count among the decisions only.
+    Shadow predictions, which nobody is ever asked about, count among the decisions only. A review
+    stands for itself alone, also one that a `sample` rule chose: all reviews are judged, and those
+    that it did not choose have another route.
 
     Args:
         tx: the transaction.
@@ -24,9 +26,13 @@ async def shadow_cells(
         """
         SELECT d.route, d.reason, d.beside_route, d.beside_reason, d.label, count(*) AS decisions,
           count(r.agreed) AS judged, count(*) FILTER (WHERE NOT r.agreed) AS wrong,
-          coalesce(sum(1 / d.inclusion_probability) FILTER (WHERE r.agreed IS NOT NULL), 0),
-          coalesce(sum(1 / d.inclusion_probability) FILTER (WHERE NOT r.agreed), 0)
+          coalesce(sum(w.weight) FILTER (WHERE r.agreed IS NOT NULL), 0),
+          coalesce(sum(w.weight) FILTER (WHERE NOT r.agreed), 0)
         FROM decisions d
+        CROSS JOIN LATERAL (
+          SELECT CASE WHEN d.route = 'review' THEN 1 ELSE 1 / nullif(d.inclusion_probability, 0) END
+            AS weight
+        ) w
         LEFT JOIN items i ON i.project_id = d.project_id AND i.id = d.item_id
         LEFT JOIN LATERAL (
           SELECT agreed FROM resolutions

@@ -87,6 +87,8 @@ decisions = Table(
     Column("confidence", Double),
     Column("route", Text, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("queue", Text),
+    Column("priority", SmallInteger, nullable=False),
     Column("policy_id", Uuid),
     Column("trace", Text, nullable=False),
     Column("monitors", Text),

@@ -92,6 +92,9 @@ CREATE TABLE decisions (
   confidence double precision,
   route text NOT NULL,
   reason text NOT NULL,
+  -- as decided: the item may be moved later
+  queue text,
+  priority smallint NOT NULL,
   policy_id uuid,
   trace text NOT NULL,
   monitors text,
@@ -119,6 +122,7 @@ CREATE TABLE decisions (
   -- who is asked has an item, and a shadow prediction never asks anybody
   CONSTRAINT ck_decisions_item CHECK (
     (item_id IS NOT NULL) = (NOT shadow AND (audited OR route = 'review'))),
+  CONSTRAINT ck_decisions_queue CHECK ((queue IS NOT NULL) = (item_id IS NOT NULL)),
   CONSTRAINT ck_decisions_inclusion CHECK (
     inclusion_probability BETWEEN 0 AND 1 AND (shadow OR inclusion_probability > 0)),
   CONSTRAINT ck_decisions_digest CHECK (octet_length(digest) = 32),

@@ -276,6 +276,9 @@ async def test_every_mistake_of_a_document_is_named_by_its_place(
         pytest.param("[" * 1500, "Not valid YAML", id="deep nesting"),
         pytest.param("a: \x00", "Not valid YAML", id="raw NUL"),
         pytest.param(b"a: \xff", "Not valid YAML", id="not UTF-8"),
+        pytest.param("a: !!bool maybe", "Not valid YAML", id="tag of another value"),
+        pytest.param("a: !!int ''", "Not valid YAML", id="number without digits"),
+        pytest.param("a: !!timestamp soon", "Not valid YAML", id="no time at all"),
     ],
 )  # fmt: skip
 async def test_yaml_that_is_more_than_a_document_is_refused(

@@ -95,8 +95,7 @@ async def test_a_priority_of_its_own_comes_out_again(
     receipt = await flow.receipt(ctx, scenario.project, decided.decision.id)
     replayed = await flow.replay(ctx, scenario.project, decided.decision.id)
 
-    # nobody is asked about a shadow: there is no item that a priority would be kept with
-    assert receipt.decision.priority == (None if shadow else 90)
+    assert receipt.decision.priority == 90
     assert replayed.differences == []
 
 

@@ -155,8 +155,9 @@ def without_json(row: Any) -> dict[str, Any]:
 
 INSERT = """
     INSERT INTO decisions (project_id, id, request_key, model, model_version, route, reason, trace,
-      audited, inclusion_probability, stratum, shadow, digest, item_id, decided_at, prediction)
-    VALUES ($1, $2, 'r', 'm', '1', $3, 'default', '', $4, $5, 's', $6, $7, $8, now(), '{}')
+      audited, inclusion_probability, stratum, shadow, digest, item_id, decided_at, prediction,
+      priority)
+    VALUES ($1, $2, 'r', 'm', '1', $3, 'default', '', $4, $5, 's', $6, $7, $8, now(), '{}', 50)
 """
 ITEM = uuid.UUID(int=1)
 NEVER = datetime(2060, 1, 1, tzinfo=UTC)
@@ -172,6 +173,7 @@ NEVER = datetime(2060, 1, 1, tzinfo=UTC)
         ("ck_decisions_item", {"audited": True, "item": None}),
         ("ck_decisions_item", {"item": ITEM}),
         ("ck_decisions_item", {"route": "review", "item": ITEM, "shadow": True}),
+        ("ck_decisions_queue", {"route": "review", "item": ITEM}),
         ("ck_decisions_inclusion", {"inclusion": 0.0}),
         ("ck_decisions_inclusion", {"inclusion": 1.5}),
         ("ck_decisions_digest", {"digest": b"short"}),

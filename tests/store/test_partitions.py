@@ -75,9 +75,9 @@ async def test_ids_of_a_week_fall_into_its_partition_and_no_other(db: Database) 
             names[id_] = await tx.raw.fetchval(
                 """
                 INSERT INTO decisions (project_id, id, request_key, model, model_version, route,
-                  reason, trace, audited, inclusion_probability, stratum, shadow, digest,
+                  reason, priority, trace, audited, inclusion_probability, stratum, shadow, digest,
                   decided_at, prediction)
-                VALUES ($1, $2, 'r', 'm', '1', 'accept', 'default', '', false, 0.5, 's', false,
+                VALUES ($1, $2, 'r', 'm', '1', 'accept', 'default', 50, '', false, 0.5, 's', false,
                   $3, now(), '{}')
                 RETURNING tableoid::regclass::text
                 """,

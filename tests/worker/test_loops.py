@@ -145,6 +145,24 @@ async def test_stopping_lets_a_job_finish_what_it_began(ctx: Context) -> None:
     assert ended == [True]
 
 
+async def test_stopping_cuts_short_what_may_take_long(ctx: Context) -> None:
+    began, handed_back = asyncio.Event(), []
+
+    async def endless(_: Context) -> int:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            handed_back.append(True)
+            raise
+        return 1
+
+    async with working(ctx, Job("endless", endless, cut_short=True)):
+        await began.wait()
+
+    assert handed_back == [True]
+
+
 def test_pauses_after_failures_grow_to_five_seconds_and_no_further() -> None:
     pauses = [loops._back_off_s(failures) for failures in (0, 1, 2, 3, 4, 5, 6, 100_000)]
 

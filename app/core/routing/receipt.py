@@ -45,7 +45,7 @@ class Decided(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     states: Annotated[list[State], Meta(description="Of the policy's rules, in their order.")]
     observed: Annotated[list[Observed], Meta(description="What each rule saw, in the same order.")]
     queue: Annotated[str | None, Meta(description="Where a human is asked; null: nobody is.")]
-    priority: Annotated[int | None, Meta(description="Null when nobody is asked.")]
+    priority: int
     audited: bool
     audit_probability: Annotated[float | None, Meta(description="Null for a review.")]
     audit_draw: Annotated[
@@ -221,5 +221,5 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
         **fields,
         "states": [STATE_NAMES[state] for state in outcome.states],
         # it is kept with the item: where there is none, nothing says what it would have been
-        "priority": outcome.priority if outcome.queue is not None else None,
+        "priority": outcome.priority,
     }

@@ -15,7 +15,8 @@ class Cell(Struct, frozen=True):
     Attributes:
         judged: how many of them a human gave a label for.
         wrong: how many of those labels are not the model's.
-        weight: of the judged ones, the sum of 1 / inclusion probability.
+        weight: of the judged ones, the sum of how many each stands for: 1 / inclusion probability,
+            or 1 for a review, of which all are judged.
         wrong_weight: of the wrong ones, the same: an estimate of how many of all are wrong.
     """
 

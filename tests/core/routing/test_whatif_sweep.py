@@ -154,5 +154,12 @@ def test_nats_can_be_swept_as_far_as_a_policy_can_name_them() -> None:
     assert sweep_of(nats, "swept", [0.5, 2.5], None).thresholds == (0.5, 2.5)
 
 
+def test_what_goes_from_0_to_1_is_not_swept_beyond() -> None:
+    with pytest.raises(Invalid) as refused:
+        sweep_of(swept_policy("disagreement", 0.5), "swept", [2.5], None)
+
+    assert refused.value.places == [(("sweep", "thresholds", 0), "pairwise goes from 0 to 1.")]
+
+
 def _split(decisions: Any) -> tuple[list[Past], Answers]:
     return [row for row, _ in decisions], {row[0]: said for row, said in decisions if said}
