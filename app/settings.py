@@ -7,7 +7,7 @@ printed from here (`overrule settings`).
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -91,3 +91,14 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="debug, info, warning or error."
     )
+
+    @model_validator(mode="after")
+    def _a_batch_can_wait(self) -> "Settings":
+        """Otherwise every full batch would be answered 503, for ever."""
+        if self.waiting_rows_max < self.batch_rows_max:
+            message = (
+                "OVERRULE_WAITING_ROWS_MAX must not be below OVERRULE_BATCH_ROWS_MAX, or no full "
+                "batch is ever taken."
+            )
+            raise ValueError(message)
+        return self

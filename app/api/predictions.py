@@ -54,8 +54,8 @@ class Results(msgspec.Struct, frozen=True):
 
 _BATCH_BEGIN = re.compile(rb'\s*\{\s*"predictions"\s*:\s*\[')
 _BATCH_END = re.compile(rb"\s*\}\s*")
-# possessive, and a string without an end goes to the end: a search that is begun anew at each of its
-# quotes takes the square of its length
+# possessive, and a string without an end goes to the end: a search begun anew at each of its quotes
+# takes the square of its length
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[][{},]', re.DOTALL)
 
 _prediction = msgspec.json.Decoder(Prediction)

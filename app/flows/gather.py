@@ -175,7 +175,7 @@ class Gatherer:
         return [
             True
             if row.decision.id in new
-            else kept.get((row.project_id, row.decision.request_key), VANISHED)
+            else kept.get((row.project_id, row.decision.request_key)) or _vanished()
             for row in rows
         ]
 
@@ -202,8 +202,12 @@ class Gatherer:
                 await ensure_partitions(tx, moment, weeks_ahead=0)
 
 
-# between the insert and the look, retention removed the request key
-VANISHED = Unavailable("The first decision under this key was just removed; send it again.")
+def _vanished() -> OverruleError:
+    """Between the insert and the look, retention removed the request key.
+
+    A new one each time: an error that is raised again and again keeps all its callers in memory.
+    """
+    return Unavailable("The first decision under this key was just removed; send it again.")
 
 
 def _refusal(error: Exception) -> OverruleError:

@@ -198,6 +198,8 @@ async def _moved(
             await _moved(tx, caller, former, VersionEvent.REPLACE)
     activated = event is VersionEvent.ACTIVATE
     moved = await store.set_state(tx, caller.project, version.id, state, activated=activated)
+    if event is VersionEvent.ROLLBACK:
+        await store.note_rollback(tx, caller.project, moved)
     await _log(tx, caller, version, event, before=version.state, after=state)
     return moved
 

@@ -11,8 +11,8 @@ from app.store.ids import lowest_id_at, utc_now
 from app.store.shadow_decisions import shadow_cells
 
 DEFAULT_LENGTH = timedelta(days=7)
-# each decision of the range is read: what is longer is for a simulation
-LENGTH_MAX = timedelta(days=31)
+# each decision of the range is read while the caller waits; longer ranges are for a simulation
+LENGTH_MAX = timedelta(days=7)
 
 
 async def shadow_report(

@@ -231,7 +231,8 @@ def _range(
         if moment is not None and not EARLIEST <= moment <= LATEST:
             raise Invalid("A time between the years 2000 and 2200 is needed.", loc=(name,))
     end = min(until, now) if until is not None else now
-    start = since if since is not None else end - DEFAULT_LENGTH
+    # what is before that no decision can be in, and the job would refuse it
+    start = since if since is not None else max(end - DEFAULT_LENGTH, EARLIEST)
     if start >= end:
         raise Invalid("`from` must be before `to`, and not in the future.", loc=("from",))
     if end - start > LENGTH_MAX:

@@ -78,6 +78,7 @@ class Views:
     def __init__(self, db: Database, fresh_s: float) -> None:
         self._db = db
         self._policies: OrderedDict[uuid.UUID, Policy | None] = OrderedDict()
+        self._compiling: dict[uuid.UUID, asyncio.Task[Policy | None]] = {}
         self.keys: Fresh[uuid.UUID, tuple[float, key_store.StoredKey | None]] = Fresh(
             self._load_key, fresh_s
         )
@@ -94,15 +95,27 @@ class Views:
         """A compiled policy version; versions are immutable, so it is never stale."""
         if policy_id in self._policies:
             return self._policies[policy_id]
-        async with self._db.read() as tx:
-            version = await policy_store.version_by_id(tx, project_id, policy_id)
-        if version is None:
-            raise NotFound(f"No policy version {policy_id}.")
-        compiled = _compiled(version)
-        self._policies[policy_id] = compiled
-        if len(self._policies) > POLICIES_MAX:
-            self._policies.popitem(last=False)
-        return compiled
+        task = self._compiling.get(policy_id)
+        if task is None:
+            # once for all requests that an activation finds under way
+            task = asyncio.create_task(self._compile(project_id, policy_id))
+            self._compiling[policy_id] = task
+        return await asyncio.shield(task)
+
+    async def _compile(self, project_id: uuid.UUID, policy_id: uuid.UUID) -> Policy | None:
+        try:
+            async with self._db.read() as tx:
+                version = await policy_store.version_by_id(tx, project_id, policy_id)
+            if version is None:
+                raise NotFound(f"No policy version {policy_id}.")
+            # beside the event loop: the first expression loads the library
+            compiled = await asyncio.to_thread(_compiled, version)
+            self._policies[policy_id] = compiled
+            if len(self._policies) > POLICIES_MAX:
+                self._policies.popitem(last=False)
+            return compiled
+        finally:
+            del self._compiling[policy_id]
 
     async def _load_key(self, key_id: uuid.UUID) -> tuple[float, key_store.StoredKey | None]:
         began = time.monotonic()

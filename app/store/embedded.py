@@ -277,6 +277,7 @@ WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'database') \gexec
 _STATED = {  # name: (value, reason); the reasons are written beside the values
     "max_wal_size": ("4GB", "a burst of batches forces no checkpoint, which logs whole pages anew"),
     "wal_compression": ("pglz", "whole pages are most of the log; the wheel is built without lz4"),
+    "autovacuum_naptime": ("10s", "tables grow from nothing to millions of rows within minutes"),
     "fsync": ("on", "an answer means that it is on disk"),
     "max_connections": ("100", "the pools of a few API processes and workers"),
     "listen_addresses": ("", "reached by its socket only, never over a network"),

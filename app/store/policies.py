@@ -126,10 +126,27 @@ async def version_before_active(
     if present is None:
         return None
     earlier = newest.where(
-        columns.model == present.model, columns.activated_at < present.activated_at
+        columns.model == present.model,
+        columns.activated_at < present.activated_at,
+        columns.gone_back_from.is_(False),
     )
     row = (await tx.execute(earlier.limit(1))).one_or_none()
     return _version(row) if row else None
+
+
+async def note_rollback(tx: Writer, project_id: uuid.UUID, to: PolicyVersion) -> None:
+    """Remember what was gone back from: every version that became active after this one."""
+    columns = policy_versions.c
+    await tx.execute(
+        update(policy_versions)
+        .where(
+            columns.project_id == project_id,
+            columns.name == to.name,
+            columns.model == to.model,
+            columns.activated_at >= to.activated_at,
+        )
+        .values(gone_back_from=columns.id != to.id)
+    )
 
 
 async def list_versions(
@@ -192,6 +209,7 @@ async def set_state(
     values: dict[str, Any] = {"state": state}
     if activated:
         values["activated_at"] = func.coalesce(tx.now, func.statement_timestamp())
+        values["gone_back_from"] = False
     await tx.execute(
         update(policy_versions)
         .where(policy_versions.c.project_id == project_id, policy_versions.c.id == policy_id)

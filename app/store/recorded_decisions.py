@@ -108,8 +108,8 @@ async def list_decisions(
 
 _SELECT = """
     SELECT d.id, d.request_key, d.model, d.model_version, d.label, d.confidence, d.prediction,
-      d.shadow, d.route, d.reason, d.queue, d.priority, d.trace, d.audited, d.audit_probability, d.audit_draw,
-      d.inclusion_probability, d.stratum, d.policy_id, d.decided_at,
+      d.shadow, d.route, d.reason, d.queue, d.priority, d.trace, d.audited, d.audit_probability,
+      d.audit_draw, d.inclusion_probability, d.stratum, d.policy_id, d.decided_at,
       i.id AS item_id, i.blocking, q.name AS asked_queue,
       r.outcome, r.label AS human_label, r.judge, r.agreed, r.resolved_at
     FROM decisions d

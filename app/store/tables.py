@@ -73,6 +73,7 @@ policy_versions = Table(
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=FetchedValue()),
     Column("created_by", Text, nullable=False),
     Column("activated_at", DateTime(timezone=True)),
+    Column("gone_back_from", Boolean, nullable=False, server_default=FetchedValue()),
 )
 
 decisions = Table(

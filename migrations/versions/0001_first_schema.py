@@ -66,6 +66,8 @@ CREATE TABLE policy_versions (
   -- when it last became active; rolling back to it does not change it, so that rolling back again
   -- goes further back
   activated_at timestamptz,
+  -- a rollback went from it, or past it, to an earlier one: no other goes back to it
+  gone_back_from boolean NOT NULL DEFAULT false,
   CONSTRAINT pk_policy_versions PRIMARY KEY (project_id, id),
   CONSTRAINT uq_policy_versions_name_version UNIQUE (project_id, name, version),
   CONSTRAINT ck_policy_versions_version CHECK (version >= 1),
@@ -241,7 +243,10 @@ CREATE TABLE items (
   CONSTRAINT ck_items_priority CHECK (priority BETWEEN 0 AND 100),
   CONSTRAINT ck_items_verdicts_needed CHECK (verdicts_needed BETWEEN 1 AND 99)
 );
-CREATE INDEX ix_items_decision ON items (project_id, decision_id);
+-- partial, though the condition always holds or hardly ever fails: a look-up by (project_id, id) then
+-- cannot use it. Without statistics PostgreSQL takes any index that begins with project_id for as
+-- good as the primary key, and the check of a foreign key would read every item of the project.
+CREATE INDEX ix_items_decision ON items (project_id, decision_id) WHERE decision_id IS NOT NULL;
 -- depth and oldest age per queue, and the walk over what is still open
 CREATE INDEX ix_items_unsettled ON items (project_id, queue_id, queued_at)
   WHERE state IN ('open', 'disputed');
@@ -279,7 +284,8 @@ CREATE INDEX ix_assignments_open ON assignments (project_id, queue_id, rank, slo
   WHERE state = 'open';
 CREATE INDEX ix_assignments_expiry ON assignments (project_id, queue_id, lease_until)
   WHERE state = 'leased';
-CREATE INDEX ix_assignments_item ON assignments (project_id, item_id);
+-- partial for the same reason as ix_items_decision
+CREATE INDEX ix_assignments_item ON assignments (project_id, item_id) WHERE item_id IS NOT NULL;
 -- the proof that nobody judges an item twice, whatever the code does
 CREATE UNIQUE INDEX uq_assignments_one_per_reviewer ON assignments (project_id, item_id, reviewer)
   WHERE state IN ('leased', 'submitted');

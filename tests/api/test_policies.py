@@ -289,6 +289,14 @@ async def test_yaml_that_is_more_than_a_document_is_refused(
     assert why in is_problem(response, 400, "malformed")["detail"]
 
 
+async def test_the_content_type_of_yaml_may_be_in_capitals(client: httpx.AsyncClient) -> None:
+    body = "name: a\napplies_to: {model: m}\n"
+
+    response = await client.post(VALIDATE, content=body, headers={"content-type": "Text/YAML"})
+
+    assert response.status_code == 200
+
+
 @pytest.mark.parametrize(
     ("line", "loc"),
     [

@@ -4,10 +4,12 @@ import json
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
+from app.api.wire import decode
 from app.core.access import Scope
-from app.core.errors import Overloaded
+from app.core.errors import Invalid, Overloaded
 from app.flows import projects
 from app.flows.context import Context
 from app.main import build
@@ -168,6 +170,15 @@ async def test_nul_character_is_refused_wherever_it_hides(
 
     problem = is_problem(response, 422, "invalid")
     assert problem["errors"][0] == {"loc": loc, "detail": "Must not contain NUL characters."}
+
+
+def test_nul_character_as_deep_as_can_be_read_is_refused() -> None:
+    decoder = msgspec.json.Decoder(Any)
+
+    # somewhere among these the decoder is just not too deep yet
+    for levels in range(800, 1000):
+        with pytest.raises(Invalid):
+            decode(decoder, b"[" * levels + b'"\\u0000"' + b"]" * levels)
 
 
 async def test_text_that_only_looks_like_an_escaped_nul_is_taken(
@@ -365,6 +376,8 @@ async def test_rows_that_are_no_json_lose_no_other_row(
     "body",
     [
         pytest.param(b'{"predictions": [NaN', id="without an end"),
+        # hours of work if it were looked at anew from every quote
+        pytest.param(b'{"predictions": ["' + b'\\"' * 400_000, id="a string without an end"),
         pytest.param(b'{"predictions": [NaN]} and more', id="with more behind it"),
     ],
 )

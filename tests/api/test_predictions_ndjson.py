@@ -137,6 +137,17 @@ async def test_lines_may_be_more_than_a_body_but_only_where_lines_are_read(
     assert elsewhere.status_code == 413
 
 
+async def test_second_content_type_lifts_no_limit(ctx: Context, client: httpx.AsyncClient) -> None:
+    twice = [("content-type", "application/json"), ("content-type", NDJSON["content-type"])]
+
+    async with limited(ctx, client, body_bytes_max=1024) as http:
+        response = await http.post(
+            "/v1/predictions/batch", content=b'{"predictions": []}' + b" " * 1024, headers=twice
+        )
+
+    assert response.status_code == 413
+
+
 async def test_database_that_goes_away_is_answered_line_by_line(
     client: httpx.AsyncClient, scenario: Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -150,6 +150,19 @@ async def test_what_cannot_be_simulated_is_refused_with_its_place(
     assert [place["loc"] for place in problem["errors"]] == [loc]
 
 
+async def test_a_week_before_the_earliest_time_is_cut_at_it(
+    ctx: Context, client: httpx.AsyncClient
+) -> None:
+    body = {"document": DOCUMENT, "to": "2000-01-03T00:00:00Z"}
+
+    queued = await client.post(PATH, json=body)
+    await jobs.run_once(ctx)
+    job = (await client.get(queued.headers["location"], params={"wait_s": 5})).json()
+
+    assert (job["state"], job["problem"]) == ("done", None)
+    assert job["result"]["from"] == "2000-01-01T00:00:00Z"
+
+
 async def test_a_thousand_rows_are_taken(client: httpx.AsyncClient) -> None:
     response = await client.post(PATH, json={"document": DOCUMENT, "rows": [ROW] * 1000})
 

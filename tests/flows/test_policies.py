@@ -286,18 +286,31 @@ async def test_rolling_back_goes_one_version_further_back_each_time(
     assert (await states(ctx, scenario))["sentiment@1"] == "active"
 
 
-async def test_what_is_activated_after_a_rollback_is_gone_back_from_as_usual(
+async def test_no_rollback_leads_to_a_version_that_was_gone_back_from(
     ctx: Context, scenario: Scenario
 ) -> None:
     await put_all(scenario, 4)
     await activate_all(scenario, 1, 2, 3)
     await flow.roll_back(ctx, scenario.caller, "sentiment")
-    # it was the second that the fourth replaced, but the third is younger
     await activate_all(scenario, 4)
 
     back = await flow.roll_back(ctx, scenario.caller, "sentiment")
 
-    assert back.version == 3
+    # the third was bad: it was the second that the fourth replaced
+    assert back.version == 2
+
+
+async def test_a_version_that_was_gone_back_from_counts_again_once_it_is_activated_again(
+    ctx: Context, scenario: Scenario
+) -> None:
+    await put_all(scenario, 3)
+    await activate_all(scenario, 1, 2)
+    await flow.roll_back(ctx, scenario.caller, "sentiment")
+    await activate_all(scenario, 2, 3)
+
+    back = await flow.roll_back(ctx, scenario.caller, "sentiment")
+
+    assert back.version == 2
 
 
 async def test_rollback_to_a_version_by_number_may_be_sent_twice(

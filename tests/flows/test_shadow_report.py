@@ -65,30 +65,48 @@ async def test_report_counts_what_differs_and_what_humans_say_of_it(
     ]
 
 
-async def test_a_judged_one_weighs_as_much_as_it_stands_for(
+async def test_a_judged_audit_weighs_as_much_as_it_stands_for(
+    ctx: Context, scenario: Scenario
+) -> None:
+    number = await shadowed(scenario)
+    await wrong_and_right(scenario)
+
+    report = await shadow_report(ctx, scenario.project, "sentiment", number, since=None, until=None)
+
+    (direction,) = report.by_direction
+    assert (direction.route, direction.shadow_route) == ("accept", "review")
+    # one wrong stands for four, one right for itself
+    assert direction.judged.wrong_share == pytest.approx(0.8)
+
+
+async def test_a_judged_review_stands_for_itself_also_where_chance_chose_it(
     ctx: Context, scenario: Scenario
 ) -> None:
     await scenario.policy(STRICT, audit=ALL)
-    put = await policies.put(
-        ctx, scenario.caller, "sentiment", scenario.document(LAX, audit={"probability": 1.0})
-    )
-    await policies.shadow(ctx, scenario.caller, "sentiment", put.version.version)
+    document = scenario.document(LAX, audit=ALL)
+    put = await policies.put(ctx, scenario.caller, "sentiment", document)
+    number = put.version.version
+    await policies.shadow(ctx, scenario.caller, "sentiment", number)
+    await wrong_and_right(scenario)
+
+    report = await shadow_report(ctx, scenario.project, "sentiment", number, since=None, until=None)
+
+    (direction,) = report.by_direction
+    assert (direction.route, direction.shadow_route) == ("review", "accept")
+    assert direction.judged.wrong_share == pytest.approx(0.5)
+
+
+async def wrong_and_right(scenario: Scenario) -> None:
+    """Two judged decisions; of the one with the wrong label one in four was to be judged."""
     await scenario.resolved(label="negative", confidence=0.7)
     await scenario.resolved(label="positive", confidence=0.7)
-    async with ctx.db.write() as tx:
+    async with scenario.ctx.db.write() as tx:
         await tx.raw.execute(
             "UPDATE decisions SET inclusion_probability = 0.25 WHERE id = "
             "(SELECT decision_id FROM items JOIN resolutions r ON r.item_id = items.id "
             "WHERE NOT r.agreed AND items.project_id = $1)",
             scenario.project,
         )
-
-    report = await shadow_report(
-        ctx, scenario.project, "sentiment", put.version.version, since=None, until=None
-    )
-
-    # one wrong stands for four, one right for itself
-    assert report.by_direction[0].judged.wrong_share == pytest.approx(0.8)
 
 
 async def test_without_decisions_beside_it_the_report_is_empty(

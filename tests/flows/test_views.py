@@ -6,10 +6,12 @@ from types import SimpleNamespace
 import pytest
 
 from app.core.errors import NotFound
+from app.core.routing.policy import Policy
 from app.flows import views
 from app.flows.context import Context
 from app.flows.views import Fresh
 from app.store.ids import new_id
+from app.store.policies import PolicyVersion
 from tests.scenario import Scenario
 
 
@@ -153,3 +155,24 @@ async def test_compiled_policies_are_bounded_and_unknown_ones_not_found(
     assert await ctx.views.policy(scenario.project, first.id) is not one
     with pytest.raises(NotFound):
         await ctx.views.policy(scenario.project, new_id())
+
+
+async def test_a_version_is_compiled_once_for_all_who_ask_at_the_same_time(
+    ctx: Context, scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = await scenario.policy()
+    compiled = []
+    compile_version = views._compiled
+
+    def counting(stored: PolicyVersion) -> Policy | None:
+        compiled.append(stored.version)
+        return compile_version(stored)
+
+    monkeypatch.setattr(views, "_compiled", counting)
+
+    policies = await asyncio.gather(
+        *(ctx.views.policy(scenario.project, version.id) for _ in range(20))
+    )
+
+    assert compiled == [1]
+    assert {policy.reference for policy in policies if policy is not None} == {"sentiment@1"}

@@ -147,3 +147,23 @@ async def test_a_statement_of_the_queue_reads_its_index_and_little_more_than_it_
             assert set(read) == {guarded.index} | guarded.others, (planner, guarded.statement)
             assert sum(read.values()) <= 4 * guarded.batch, (planner, guarded.statement)
             assert {index for index, _ in scans(plan, "items")} <= {"pk_items"}
+
+
+@pytest.mark.parametrize("table", ["items", "assignments"])
+async def test_a_look_up_by_key_reads_one_row_also_before_statistics_are_there(
+    committed_db: Database, table: str
+) -> None:
+    """As the check of a foreign key does, whose plan a busy connection then keeps."""
+    async with committed_db.write() as tx:
+        # as on a new database, or after a restart of the statistics
+        await tx.raw.execute(f"CREATE TABLE fresh (LIKE {table} INCLUDING ALL)")
+        rows = await tx.raw.fetch(
+            "EXPLAIN (COSTS OFF) SELECT 1 FROM ONLY fresh "
+            "WHERE project_id = $1 AND id = $2 FOR KEY SHARE",
+            uuid.UUID(int=1),
+            uuid.UUID(int=2),
+        )
+        await tx.raw.execute("DROP TABLE fresh")
+
+    plan = "\n".join(row[0] for row in rows)
+    assert "fresh_pkey" in plan
