@@ -108,7 +108,7 @@ def _streams(scope: Scope) -> bool:
         return False
     # of several the first counts, as for the route: what it reads whole must not pass as lines
     types = (value for name, value in scope["headers"] if name == b"content-type")
-    return next(types, b"").startswith(b"application/x-ndjson")
+    return next(types, b"").lower().startswith(b"application/x-ndjson")
 
 
 def _request_id(scope: Scope) -> str:

@@ -90,7 +90,7 @@ async def post_predictions(request: Request) -> Response:
     """
     ctx = context(request)
     caller = await authenticate(ctx, request.headers.get("authorization"), Scope.PREDICT)
-    if request.headers.get("content-type", "").startswith(NDJSON):
+    if request.headers.get("content-type", "").lower().startswith(NDJSON):
         return _Lines(_Stream(ctx, caller.project, request))
     body = await request.body()
     raws = _raws(body)

@@ -1,5 +1,6 @@
 """A prediction becomes a decision: decided, committed, then answered."""
 
+import asyncio
 import uuid
 from datetime import date
 from functools import lru_cache
@@ -29,6 +30,11 @@ class Deciding(Struct, frozen=True):
 
     active: tuple[uuid.UUID, Policy] | None
     shadow: tuple[uuid.UUID, Policy] | None
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether one of them takes milliseconds for a prediction."""
+        return any(of is not None and of[1].is_slow for of in (self.active, self.shadow))
 
     @property
     def policy(self) -> Policy | None:
@@ -65,8 +71,12 @@ async def predict(
     results: list[Answered | OverruleError | None] = []
     rows: list[NewDecision] = []
     for prediction in predictions:
+        deciding = policies[prediction.model]
+        if deciding.is_slow:
+            # between two rows the others get their turn: one costly policy must not stop them all
+            await asyncio.sleep(0)
         try:
-            row = _prepare(project_id, view, policies[prediction.model], prediction)
+            row = _prepare(project_id, view, deciding, prediction)
         except OverruleError as error:
             results.append(error)
             continue

@@ -12,6 +12,7 @@ from app.dev.bench import ndjson
 FIGURES = ("ours_per_s", "baseline_per_s", "ratio", "p50_ms", "p99_ms")
 CASES = [
     "single",
+    "single-lane",
     "single-plain",
     "batch",
     "ndjson",

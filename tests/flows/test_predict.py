@@ -1,5 +1,6 @@
 """A prediction becomes a decision, and all that belongs to it is committed with it."""
 
+import asyncio
 import json
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -280,3 +281,29 @@ async def test_week_without_a_partition_gets_one_and_the_insert_goes_on(
 def week_after(moment: datetime) -> datetime:
     monday = moment.replace(hour=0, minute=0) - timedelta(days=moment.weekday())
     return monday + timedelta(days=7)
+
+
+async def test_others_get_their_turn_between_the_rows_of_a_slow_policy(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pattern = "prediction.label.matches('^z{2,9}$')"
+    await scenario.policy({"id": "odd", "when": pattern, "route": "reject"})
+    turns, prepare = 0, flow._prepare
+    turns_at_row: list[int] = []
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    def noting(*of: Any) -> Any:
+        turns_at_row.append(turns)
+        return prepare(*of)
+
+    monkeypatch.setattr(flow, "_prepare", noting)
+    beside = asyncio.create_task(others())
+    await scenario.decide(*(scenario.posted() for _ in range(50)))
+    beside.cancel()
+
+    assert len(set(turns_at_row)) == 50

@@ -20,8 +20,8 @@ from app.core.routing.rules.when import Expression
 
 RULES_MAX = 50
 LABELS_MAX = 1000
-# of the regular expressions of all rules together: some 0.4 s for one prediction at the worst
-PATTERNS_WEIGHT_MAX = 2000
+# of the regular expressions of all rules together: some 80 ms for one prediction at the worst
+PATTERNS_WEIGHT_MAX = 400
 SEGMENTS_MAX = 10
 # weights 1/π that differ by more than this make estimates useless
 AUDIT_RATIO_MAX = 10

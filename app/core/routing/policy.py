@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from app.core.routing.document import Audit, Document, Route, parse
 from app.core.routing.rules.base import STATE_NAMES, Condition, Look, Observed, Segment
+from app.core.routing.rules.when import Expression
 
 NO_POLICY = "no-policy"
 DEFAULT = "default"
@@ -31,7 +32,7 @@ class Policy(Struct, frozen=True, gc=False):
     """One version of a policy.
 
     `reference` is its name and number, `sentiment@3`; `draws` says whether a rule leaves anything
-    to chance.
+    to chance, `is_slow` whether one looks for a pattern, which takes milliseconds.
     """
 
     reference: str
@@ -40,6 +41,7 @@ class Policy(Struct, frozen=True, gc=False):
     model: str
     rules: tuple[Rule, ...]
     draws: bool
+    is_slow: bool
     audit: Audit
     default: Route
     labels: tuple[str, ...] | None
@@ -99,6 +101,10 @@ def policy_of(document: Document, name: str, version: int) -> Policy:
             for rule, condition in document.rules
         ),
         draws=any(condition.draws for _, condition in document.rules),
+        is_slow=any(
+            isinstance(condition, Expression) and condition.weight() > 0
+            for _, condition in document.rules
+        ),
         audit=head.audit,
         default=head.default,
         labels=tuple(head.labels) if head.labels is not None else None,

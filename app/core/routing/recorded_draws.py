@@ -13,7 +13,8 @@ from app.core.routing.draw import Chance, DayKey
 from app.core.routing.policy import Policy, Rule
 from app.core.routing.prediction import Signals
 from app.core.routing.receipt import Decided
-from app.core.routing.rules.base import STATE_NAMES, Finding, Look, purpose_of
+from app.core.routing.rules.base import ERROR, STATE_NAMES, Finding, Look, purpose_of
+from app.core.routing.rules.sample import Sample
 
 
 class RecordedDraws(Chance, frozen=True, gc=False):
@@ -63,11 +64,16 @@ class AsRecorded(Struct, frozen=True):
 def _look_of(rule: Rule, recorded: Finding) -> Look:
     """The rule with its recorded draw; one that draws more than it shows is taken at its word."""
     seen = recorded[1]
-    own = {purpose_of(rule.id): seen} if isinstance(seen, float) else {}
+    own = {}
+    if isinstance(seen, float) and 0 <= seen < 1:
+        own[purpose_of(rule.id)] = seen
 
     def look(signals: Signals, chance: Chance) -> Finding:  # noqa: ARG001
         draws = RecordedDraws.of(own)
         found = rule.look(signals, draws)
-        return recorded if draws.missed else found
+        if not draws.missed:
+            return found
+        # a sample shows its draw: without a number there is nothing to take
+        return (ERROR, "no draw is recorded") if rule.condition.kind == Sample.kind else recorded
 
     return look

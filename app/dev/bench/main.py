@@ -24,6 +24,7 @@ from app.dev.bench import (
     ndjson,
     open_loop,
     single,
+    single_lane,
     single_plain,
 )
 from app.dev.bench.growth import Size
@@ -32,7 +33,15 @@ from app.dev.bench.report import Result, Round, closing_words, document, table
 from app.dev.bench.service import running_service
 
 # against a running service; the others come after them, when that has ended
-LOADED: tuple[ModuleType, ...] = (single, single_plain, batch, ndjson, open_loop, claim_verdict)
+LOADED: tuple[ModuleType, ...] = (
+    single,
+    single_lane,
+    single_plain,
+    batch,
+    ndjson,
+    open_loop,
+    claim_verdict,
+)
 NAMES = [case.NAME for case in (*LOADED, engine, cold_start)]
 # an odd number: one of them has the median ratio
 ROUNDS = 3

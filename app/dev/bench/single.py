@@ -1,7 +1,9 @@
 """One prediction a request, many at once, each on disk before it is answered.
 
 The baseline is an endpoint of the same server (`server.py`) that checks the same body by the same
-code and answers with a ready decision: what is left is what deciding and committing cost.
+code and answers with a ready decision. It is an ordinary endpoint; the real one takes the fast
+lane, which is a part of what is measured. `single-lane` has the same baseline on the lane too: what
+is left there is what deciding and committing cost.
 """
 
 from collections.abc import Callable

@@ -141,10 +141,10 @@ def test_a_queue_that_is_not_there_is_named_beside_the_other_mistakes() -> None:
 
 
 def test_patterns_of_all_rules_together_have_a_limit() -> None:
-    dear = f"prediction.label.matches('{'a' * 404}')"
+    dear = f"prediction.label.matches('{'a' * 150}')"
 
-    parse(document(*(rule(id=f"r-{number}", when=dear) for number in range(4))))
-    found = places(document(*(rule(id=f"r-{number}", when=dear) for number in range(5))))
+    parse(document(*(rule(id=f"r-{number}", when=dear) for number in range(2))))
+    found = places(document(*(rule(id=f"r-{number}", when=dear) for number in range(3))))
 
     assert list(found) == [("rules",)]
 

@@ -196,6 +196,14 @@ def test_without_the_key_what_follows_from_the_draws_is_checked() -> None:
     assert "audit_probability" in fields(check(draw, sealed=True))
 
 
+@pytest.mark.parametrize("draw", [None, "x", 2.0, -1.0])
+def test_a_sample_whose_draw_is_no_draw_is_found_without_the_key(draw: Any) -> None:
+    forged = content(audited(THAT_DAY))
+    forged["decision"]["observed"][3] = draw
+
+    assert any(field.startswith("rules.some") for field in fields(check(forged, sealed=True)))
+
+
 def test_a_rule_that_shows_no_draw_is_taken_at_its_word_until_the_key_comes() -> None:
     by = document(rule(activation=AMAZON))
     known = content(receipt(by, prediction()))

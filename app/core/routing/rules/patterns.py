@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Sequence
 
-WEIGHT_MAX = 500
+WEIGHT_MAX = 200
 
 _COMMENT = "//"
 _CALL = re.compile(r"\bmatches\s*\(")
