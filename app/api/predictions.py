@@ -30,6 +30,7 @@ NDJSON = "application/x-ndjson"
 # lines that are committed together
 CHUNK_ROWS = 500
 CHUNK_BYTES = 8 * 2**20
+CHUNKS_UNDER_WAY = 2
 
 
 class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -193,39 +194,50 @@ class _Stream:
         self._ctx = ctx
         self._project_id = project_id
         self._request = request
-        self._answered: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._answered: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue()
 
     async def answers(self) -> AsyncIterator[bytes]:
         """Rows of answers, in the order of the lines."""
         reading = asyncio.create_task(self._read())
-        while (part := await self._answered.get()) is not None:
-            yield part
+        while (task := await self._answered.get()) is not None:
+            yield await task
         await reading
 
     async def _read(self) -> None:
+        # the next lines are read and decided while those before them are committed
+        under_way = asyncio.Semaphore(CHUNKS_UNDER_WAY)
         try:
-            chunk: list[Any] = []
-            size = 0
-            async for line in self._lines():
-                chunk.append(line)
-                size += len(line) if isinstance(line, bytes) else 0
-                if len(chunk) == CHUNK_ROWS or size > CHUNK_BYTES:
-                    await self._decide(chunk)
-                    chunk, size = [], 0
-            await self._decide(chunk)
+            async for chunk in self._chunks():
+                await under_way.acquire()
+                task = asyncio.create_task(self._decide(chunk))
+                task.add_done_callback(lambda _: under_way.release())
+                self._answered.put_nowait(task)
         except ClientDisconnect:
             # what was committed stays; sending it again answers with the first decisions
             pass
         finally:
             self._answered.put_nowait(None)
 
-    async def _decide(self, chunk: list[Any]) -> None:
+    async def _decide(self, chunk: list[Any]) -> bytes:
         try:
             with_nul = any(isinstance(line, bytes) and may_hold_nul(line) for line in chunk)
             rows = await _decide_rows(self._ctx, self._project_id, chunk, with_nul=with_nul)
         except Unavailable as error:
             rows = [_row(error)] * len(chunk)
-        self._answered.put_nowait(b"".join(encode(row) + b"\n" for row in rows))
+        return b"".join(encode(row) + b"\n" for row in rows)
+
+    async def _chunks(self) -> AsyncIterator[list[Any]]:
+        """Lines that are committed together."""
+        chunk: list[Any] = []
+        size = 0
+        async for line in self._lines():
+            chunk.append(line)
+            size += len(line) if isinstance(line, bytes) else 0
+            if len(chunk) == CHUNK_ROWS or size > CHUNK_BYTES:
+                yield chunk
+                chunk, size = [], 0
+        if chunk:
+            yield chunk
 
     async def _lines(self) -> AsyncIterator[Any]:
         """Lines that are not blank; one past a limit comes as its error."""

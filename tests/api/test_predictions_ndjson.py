@@ -63,9 +63,11 @@ async def test_2000_lines_are_all_decided_once(
         one["request_key"] for one in posted
     ]
     assert Counter(row["status"] for row in rows) == {201: 2000}
-    # 500 lines are committed together
-    assert await sizes(ctx, scenario.project) == {
-        "request_keys": 2000, "decisions": 2000, "items": 2000, "assignments": 2000, "inbox": 4,
+    written = await sizes(ctx, scenario.project)
+    # 500 lines at least are committed together
+    assert 1 <= written.pop("inbox") <= 4
+    assert written == {
+        "request_keys": 2000, "decisions": 2000, "items": 2000, "assignments": 2000,
     }  # fmt: skip
 
 
