@@ -13,6 +13,7 @@ from app.api import (
     health,
     imports,
     jobs,
+    leases,
     metrics,
     openapi,
     policies,
@@ -65,7 +66,11 @@ def build(context: Context) -> Application:
         app.include_router(router)
     problems.install(app)
     app.add_middleware(Edge, body_bytes_max=settings.body_bytes_max)
-    app.open_lane(predictions.router.routes, body_bytes_max=settings.body_bytes_max)
+    app.open_lane(
+        [*predictions.router.routes, *leases.router.routes],
+        leases.QUICKLY,
+        body_bytes_max=settings.body_bytes_max,
+    )
     openapi.install(app)
     return app
 

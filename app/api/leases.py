@@ -1,23 +1,30 @@
 """What a labeling tool calls: claim, extend, release, submit."""
 
+import re
 import uuid
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-from app.api.auth import Ctx, Reviewing
+from app.api.auth import Ctx, Reviewing, context
 from app.api.queues import LeaseSeconds, QueueName
-from app.api.text import LabelText, OwnId, Prose, Storable
+from app.api.text import NAME_PATTERN, LabelText, OwnId, Prose, Storable
+from app.core.access import Caller, Scope
 from app.core.review.states import ItemState
 from app.core.review.task import Circumstances, Lease, ModelAnswer, Task
 from app.core.review.verdict import Answer, Verdict
 from app.flows import leases as flows
+from app.flows.authenticate import authenticate
+from app.flows.context import Context
 from app.flows.verdicts import submit
 from app.store.verdicts import StoredVerdict
 
 router = APIRouter(tags=["review"])
+
+B = TypeVar("B", bound=BaseModel)
+NAME = re.compile(NAME_PATTERN)
 
 # a token counts the leases of one assignment, in a bigint
 Token = Annotated[int, Field(strict=True, ge=1, lt=2**63, description="As the lease gave it.")]
@@ -222,8 +229,9 @@ class VerdictOut(BaseModel):
         )
 
 
-# A claim and a verdict are a reviewer's hot path: their answers are written out here, since FastAPI
-# would check and copy once more what was just built.
+# A claim and a verdict are a reviewer's hot path. They take the fast lane (`QUICKLY`, at the end),
+# and their answers are written out here, since FastAPI would check and copy once more what was just
+# built.
 @router.post("/v1/queues/{queue}/leases", response_model=LeasesOut)
 async def claim(
     ctx: Ctx, caller: Reviewing, queue: QueueName, body: ClaimIn, request: Request
@@ -277,3 +285,41 @@ def _circumstances(why: Circumstances) -> dict[str, Any]:
         "segment": why.segment,
         "decision_id": why.decision_id,
     }
+
+
+async def _claim_quickly(request: Request) -> Response | None:
+    ctx, caller = await _reviewer(request)
+    queue = request.path_params["queue"]
+    body = await _read(request, ClaimIn)
+    if body is None or not NAME.fullmatch(queue):
+        return None
+    return await claim(ctx, caller, queue, body, request)
+
+
+async def _submit_quickly(request: Request) -> Response | None:
+    ctx, caller = await _reviewer(request)
+    body = await _read(request, VerdictIn)
+    try:
+        assignment_id = uuid.UUID(request.path_params["assignment_id"])
+    except ValueError:
+        return None
+    return None if body is None else await submit_verdict(ctx, caller, assignment_id, body)
+
+
+async def _reviewer(request: Request) -> tuple[Context, Caller]:
+    ctx = context(request)
+    return ctx, await authenticate(ctx, request.headers.get("authorization"), Scope.REVIEW)
+
+
+async def _read(request: Request, model: type[B]) -> B | None:
+    """A body that is as it should be; whatever else it is, the ordinary route explains."""
+    if request.headers.get("content-type") != "application/json":
+        return None
+    try:
+        return model.model_validate_json(await request.body())
+    except ValidationError:
+        return None
+
+
+# by the name of a route
+QUICKLY = {"claim": _claim_quickly, "submit_verdict": _submit_quickly}

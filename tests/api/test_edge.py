@@ -193,3 +193,22 @@ async def test_slash_too_many_is_not_found_and_sends_nobody_elsewhere(
     answer = await client.get("/v1/queues/", headers={"Host": "elsewhere.test"})
 
     assert answer.status_code == 404
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"reviewer": "r-17", "max": 0}', b"{", b'{"reviewer": "r-17", "odd": 1}'],
+    ids=["out of range", "no JSON", "unknown field"],
+)
+async def test_what_the_fast_lane_does_not_take_is_explained_by_the_ordinary_route(
+    client: httpx.AsyncClient, body: bytes
+) -> None:
+    response = await client.post(
+        "/v1/queues/unrouted/leases",
+        content=body,
+        headers={"content-type": "application/json", "x-request-id": "req-7"},
+    )
+
+    assert response.status_code in {400, 422}
+    assert response.json()["instance"] == "req-7"
+    assert response.headers.get_list("x-request-id") == ["req-7"]
