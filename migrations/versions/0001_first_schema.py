@@ -243,7 +243,7 @@ CREATE TABLE items (
   CONSTRAINT ck_items_priority CHECK (priority BETWEEN 0 AND 100),
   CONSTRAINT ck_items_verdicts_needed CHECK (verdicts_needed BETWEEN 1 AND 99)
 );
--- partial, though the condition hardly ever fails: a look-up by (project_id, id) then cannot use it.
+-- partial, so that a look-up by (project_id, id) cannot use it, though the condition always holds.
 -- Without statistics PostgreSQL takes any index that begins with project_id for as good as the
 -- primary key, and the check of a foreign key would read every item of the project.
 CREATE INDEX ix_items_decision ON items (project_id, decision_id) WHERE decision_id IS NOT NULL;
