@@ -106,8 +106,5 @@ def _trace(policy: Policy | None, decision: Decision) -> list[TraceEntry]:
         return []
     outcome = decision.outcome
     return trace_of(
-        policy, outcome.states, outcome.observed, decision.label, decision.segment or NO_SEGMENT
+        policy, outcome.states, outcome.observed, decision.label, decision.segment or {}
     )
-
-
-NO_SEGMENT: dict[str, str] = {}

@@ -1,18 +1,14 @@
 """Reading decisions back."""
 
-import asyncio
-import time
 import uuid
 
 from app.core.errors import NotFound
 from app.core.routing.decision import Decision
 from app.flows.context import Context
 from app.flows.predict import Answered
+from app.flows.waiting import until_over
 from app.store import recorded_decisions as store
 from app.store.decisions import kept_keys
-
-# how often a waiting reader looks again; it holds no connection in between
-LOOK_AGAIN_S = 0.25
 
 
 async def find(
@@ -23,13 +19,12 @@ async def find(
     Raises:
         NotFound: none of that id in the project.
     """
-    until = time.monotonic() + wait_s
-    while True:
-        decision = await _found(ctx, project_id, decision_id)
-        left = until - time.monotonic()
-        if decision.item is None or decision.resolution is not None or left <= 0:
-            return await _answered(ctx, project_id, decision)
-        await asyncio.sleep(min(LOOK_AGAIN_S, left))
+    decision = await until_over(
+        lambda: _found(ctx, project_id, decision_id),
+        lambda found: found.item is None or found.resolution is not None,
+        wait_s,
+    )
+    return await _answered(ctx, project_id, decision)
 
 
 async def find_by_request_key(

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -12,6 +11,7 @@ from app.core.errors import NotFound, OverruleError, Unavailable
 from app.core.jobs import ABANDONED, Job, Report, failure_of, retry_after_s
 from app.flows import simulate
 from app.flows.context import Context
+from app.flows.waiting import until_over
 from app.store import jobs as store
 from app.store.engine import Writer, retried
 
@@ -20,8 +20,6 @@ log = logging.getLogger(__name__)
 # a job whose worker died is taken up again after this long
 LEASE_S = 30.0
 HOLD_EVERY_S = LEASE_S / 3
-# how often a waiting reader looks again; it holds no connection in between
-LOOK_AGAIN_S = 0.25
 
 # does the work of one kind and gives its result, as plain data
 Work = Callable[[Context, Job, Report], Awaitable[Any]]
@@ -39,16 +37,15 @@ async def find(ctx: Context, project_id: uuid.UUID, job_id: uuid.UUID, wait_s: f
     Raises:
         NotFound: none of that id in the project.
     """
-    until = time.monotonic() + wait_s
-    while True:
+
+    async def look() -> Job:
         async with ctx.db.read() as tx:
             job = await store.find_job(tx, project_id, job_id)
         if job is None:
             raise NotFound(f"No job {job_id}.")
-        left = until - time.monotonic()
-        if job.over or left <= 0:
-            return job
-        await asyncio.sleep(min(LOOK_AGAIN_S, left))
+        return job
+
+    return await until_over(look, lambda job: job.over, wait_s)
 
 
 async def run_once(ctx: Context, kinds: Mapping[str, Work] = KINDS) -> int:

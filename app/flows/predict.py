@@ -2,15 +2,13 @@
 
 import asyncio
 import uuid
-from datetime import date
-from functools import lru_cache
 
 from msgspec import Struct
 
 from app.core.errors import OverruleError, RequestKeyConflict, Unavailable
 from app.core.routing.counts import count_key, declared_segment
-from app.core.routing.decision import Asked, Decision, decide
-from app.core.routing.draw import Chance, DayKey, day_key, day_of
+from app.core.routing.decision import Asked, Decision, decide, decision_of
+from app.core.routing.draw import Chance, day_of, ready_day_key
 from app.core.routing.policy import Policy
 from app.core.routing.prediction import Prediction, Signals, recorded, signals_of
 from app.flows.context import Context
@@ -130,23 +128,12 @@ def _prepare(
     policy_id, policy = policies.active or (None, None)
     signals = signals_of(prediction)
     decision_id = new_id()
-    chance = Chance(_day_key(view.secret, day_of(decision_id)), decision_id.bytes)
+    chance = Chance(ready_day_key(view.secret, day_of(decision_id)), decision_id.bytes)
     outcome = decide(policy, signals, chance)
     queue = view.queues[outcome.queue] if outcome.queue is not None else None
-    decision = Decision(
-        id=decision_id,
-        request_key=prediction.request_key,
-        model=prediction.model,
-        model_version=prediction.model_version,
-        label=signals.label,
-        confidence=signals.confidence,
-        segment=prediction.segment,
-        shadow=prediction.shadow,
-        outcome=outcome,
-        policy_id=policy_id,
-        item=Asked(new_id(), queue.name, outcome.route == "review") if queue is not None else None,
-        resolution=None,
-        decided_at=utc_now(),
+    item = Asked(new_id(), queue.name, outcome.route == "review") if queue is not None else None
+    decision = decision_of(
+        decision_id, signals, outcome, policy_id=policy_id, item=item, decided_at=utc_now()
     )
     return NewDecision(
         project_id=project_id,
@@ -212,8 +199,3 @@ def _conflict(request_key: str) -> RequestKeyConflict:
         "Send the same content, or a new key.",
         loc=("request_key",),
     )
-
-
-@lru_cache(maxsize=4096)
-def _day_key(secret: bytes, day: date) -> DayKey:
-    return DayKey(day_key(secret, day))

@@ -4,7 +4,8 @@ import asyncio
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from app.core.jobs import UNFINISHED_MAX, Job, Report
 from app.core.learning.period import EARLIEST, LATEST, Unit, period_of
 from app.core.routing.decision import decide
 from app.core.routing.document import parse
-from app.core.routing.draw import Chance, DayKey, day_key
+from app.core.routing.draw import Chance, DayKey, ready_day_key
 from app.core.routing.policy import Policy, policy_of
 from app.core.routing.prediction import Prediction, recorded, signals_of
 from app.core.routing.whatif.simulation import Frame, Simulation, simulation_of
@@ -243,16 +244,9 @@ def _range(
 def _question(
     policy: Policy, sweep: Sweep | None, secret: bytes, covered_until: datetime | None
 ) -> Question:
-    keys: dict[date, DayKey] = {}
-
-    def key_of(day: date) -> DayKey:
-        if day not in keys:
-            keys[day] = DayKey(day_key(secret, day))
-        return keys[day]
-
     return Question(
         evaluate=plain_evaluation(policy) if sweep is None else swept_evaluation(policy, sweep),
-        key_of=key_of,
+        key_of=partial(ready_day_key, secret),
         covered_until_h=None
         if covered_until is None
         else int(covered_until.timestamp()) * 1000 // HOUR_MS,

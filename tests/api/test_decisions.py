@@ -8,7 +8,6 @@ from typing import Any
 import httpx
 import pytest
 
-from app.flows import decisions as flow
 from app.flows import predict
 from app.flows.context import Context
 from app.store.ids import lowest_id_at, new_id
@@ -67,7 +66,7 @@ async def test_resolution_says_what_the_human_answered(
 async def test_waiting_ends_without_an_answer_when_the_time_is_over(
     client: httpx.AsyncClient, scenario: Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flow, "LOOK_AGAIN_S", 0.01)
+    monkeypatch.setattr("app.flows.waiting.LOOK_AGAIN_S", 0.01)
     answered = await scenario.decided()
 
     read = await client.get(f"{LIST}/{answered.decision.id}?wait_s=0.05")

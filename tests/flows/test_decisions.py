@@ -69,7 +69,7 @@ async def test_waiting_reader_hears_of_the_answer_while_it_waits(
         return found
 
     monkeypatch.setattr(flow, "_found", looking)
-    monkeypatch.setattr(flow, "LOOK_AGAIN_S", 0.01)
+    monkeypatch.setattr("app.flows.waiting.LOOK_AGAIN_S", 0.01)
     waiting = asyncio.create_task(
         flow.find(committed_ctx, scenario.project, answered.decision.id, wait_s=30)
     )
@@ -100,7 +100,7 @@ async def test_reader_does_not_wait_for_what_nobody_was_asked(
 async def test_reader_gives_up_waiting(
     ctx: Context, scenario: Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flow, "LOOK_AGAIN_S", 0.01)
+    monkeypatch.setattr("app.flows.waiting.LOOK_AGAIN_S", 0.01)
     answered = await scenario.decided()
 
     found = await flow.find(ctx, scenario.project, answered.decision.id, wait_s=0.05)

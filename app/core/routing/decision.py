@@ -83,6 +83,34 @@ class Decision(Struct, frozen=True, gc=False):
     decided_at: datetime
 
 
+def decision_of(
+    decision_id: uuid.UUID,
+    signals: Signals,
+    outcome: Outcome,
+    *,
+    policy_id: uuid.UUID | None,
+    item: Asked | None,
+    decided_at: datetime,
+) -> Decision:
+    """What is recorded of a prediction that was just decided; no human has answered yet."""
+    prediction = signals.prediction
+    return Decision(
+        id=decision_id,
+        request_key=prediction.request_key,
+        model=prediction.model,
+        model_version=prediction.model_version,
+        label=signals.label,
+        confidence=signals.confidence,
+        segment=prediction.segment,
+        shadow=prediction.shadow,
+        outcome=outcome,
+        policy_id=policy_id,
+        item=item,
+        resolution=None,
+        decided_at=decided_at,
+    )
+
+
 def decide(policy: Policy | None, signals: Signals, chance: Chance) -> Outcome:
     """Decide one prediction.
 

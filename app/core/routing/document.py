@@ -109,7 +109,7 @@ def parse(data: Any, queues: AbstractSet[str] | None = None) -> Document:
         except Invalid as error:
             places += error.places
     weight = sum(
-        condition.weight() for _, condition in rules.values() if isinstance(condition, Expression)
+        condition.weight for _, condition in rules.values() if isinstance(condition, Expression)
     )
     if weight > PATTERNS_WEIGHT_MAX:
         places.append((("rules",), "The patterns of all its matches() together cost too much."))

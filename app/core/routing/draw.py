@@ -43,6 +43,12 @@ class DayKey:
         return outer.digest()
 
 
+@lru_cache(maxsize=4096)
+def ready_day_key(project_secret: bytes, day: date) -> DayKey:
+    """The key of one UTC day's draws, made ready once for all draws of the day."""
+    return DayKey(day_key(project_secret, day))
+
+
 def day_of(decision_id: uuid.UUID) -> date:
     """The UTC day of a decision's id, whose key its draws are made with."""
     return _utc_day((decision_id.int >> 80) // _DAY_MS)

@@ -55,10 +55,6 @@ class Policy(Struct, frozen=True, gc=False):
             return self.audit.per_label.get(label, self.audit.probability)
         return self.audit.probability
 
-    def queues(self) -> set[str]:
-        """Every queue that the policy can send to."""
-        return {self.audit.queue, *(rule.queue for rule in self.rules if rule.queue is not None)}
-
 
 class TraceEntry(Struct, frozen=True, gc=False):
     """What one rule saw, and what it was compared with."""
@@ -102,7 +98,7 @@ def policy_of(document: Document, name: str, version: int) -> Policy:
         ),
         draws=any(condition.draws for _, condition in document.rules),
         is_slow=any(
-            isinstance(condition, Expression) and condition.weight() > 0
+            isinstance(condition, Expression) and condition.weight > 0
             for _, condition in document.rules
         ),
         audit=head.audit,

@@ -16,10 +16,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from app.core.routing.decision import Decision, Outcome
+from app.core.routing.decision import Decision
 from app.core.routing.document import digest_of
 from app.core.routing.draw import day_of
-from app.core.routing.prediction import Prediction, Recorded, Signals
+from app.core.routing.prediction import Recorded
 from app.core.routing.rules.base import STATE_NAMES, Observed
 
 FORMAT = "overrule-receipt/1"
@@ -151,7 +151,7 @@ def receipt_of(
     available_at = available_from(day)
     receipt = Receipt(
         format=FORMAT,
-        decision=_recorded(decision),
+        decision=decided(decision),
         policy=policy,
         prediction=KeptPrediction(kept.text, kept.embedding, kept.digest.hex()),
         monitors=[],
@@ -181,26 +181,9 @@ def available_from(day: date) -> datetime:
     return datetime.combine(day + timedelta(days=1), time(), UTC)
 
 
-def decided(
-    decision_id: uuid.UUID, signals: Signals, outcome: Outcome, decided_at: datetime
-) -> Decided:
-    """What is recorded of a decision on a prediction."""
-    prediction: Prediction = signals.prediction
-    return Decided(
-        id=decision_id,
-        request_key=prediction.request_key,
-        model=prediction.model,
-        model_version=prediction.model_version,
-        label=signals.label,
-        confidence=signals.confidence,
-        segment=prediction.segment,
-        shadow=prediction.shadow,
-        decided_at=decided_at,
-        **_outcome(outcome),
-    )
-
-
-def _recorded(decision: Decision) -> Decided:
+def decided(decision: Decision) -> Decided:
+    """What is recorded of a decision."""
+    outcome: dict[str, Any] = msgspec.structs.asdict(decision.outcome)
     return Decided(
         id=decision.id,
         request_key=decision.request_key,
@@ -211,15 +194,5 @@ def _recorded(decision: Decision) -> Decided:
         segment=decision.segment,
         shadow=decision.shadow,
         decided_at=decision.decided_at,
-        **_outcome(decision.outcome),
+        **{**outcome, "states": [STATE_NAMES[state] for state in decision.outcome.states]},
     )
-
-
-def _outcome(outcome: Outcome) -> dict[str, Any]:
-    fields: dict[str, Any] = msgspec.structs.asdict(outcome)
-    return {
-        **fields,
-        "states": [STATE_NAMES[state] for state in outcome.states],
-        # it is kept with the item: where there is none, nothing says what it would have been
-        "priority": outcome.priority,
-    }

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from app.core.errors import Invalid
-from app.core.routing.decision import decide
+from app.core.routing.decision import decide, decision_of
 from app.core.routing.document import digest_of
 from app.core.routing.draw import Chance
 from app.core.routing.policy import Policy, compile_policy
@@ -110,7 +110,16 @@ def differences_of(
         outcome = decide(as_recorded.policy, signals, as_recorded.chance)
     else:
         outcome = decide(policy, signals, chance)
-    again = decided(recorded.id, signals, outcome, recorded.decided_at)
+    again = decided(
+        decision_of(
+            recorded.id,
+            signals,
+            outcome,
+            policy_id=None,
+            item=None,
+            decided_at=recorded.decided_at,
+        )
+    )
     rules = policy.rules if policy is not None else ()
     for name in Decided.__struct_fields__:
         was, comes = getattr(recorded, name), getattr(again, name)

@@ -55,3 +55,8 @@ def decided(by: Policy | None, of: Prediction, decision_id: uuid.UUID = ID) -> O
 
 def states(outcome: Outcome) -> list[str]:
     return [STATE_NAMES[state] for state in outcome.states]
+
+
+def queues_of(by: Policy) -> set[str]:
+    """Every queue that a policy can send to."""
+    return {by.audit.queue, *(rule.queue for rule in by.rules if rule.queue is not None)}

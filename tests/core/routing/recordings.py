@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from app.core.routing.decision import Asked, Decision, decide
+from app.core.routing.decision import Asked, Decision, decide, decision_of
 from app.core.routing.document import digest_of
 from app.core.routing.draw import Chance, DayKey, day_key
 from app.core.routing.policy import Policy, compile_policy
@@ -33,19 +33,12 @@ def decision(
     signals = signals_of(prediction)
     outcome = decide(policy, signals, chance(decision_id))
     item = uuid.UUID(int=decision_id.int + 1)
-    return Decision(
-        id=decision_id,
-        request_key=prediction.request_key,
-        model=prediction.model,
-        model_version=prediction.model_version,
-        label=signals.label,
-        confidence=signals.confidence,
-        segment=prediction.segment,
-        shadow=prediction.shadow,
-        outcome=outcome,
+    return decision_of(
+        decision_id,
+        signals,
+        outcome,
         policy_id=uuid.UUID(int=1) if policy is not None else None,
         item=Asked(item, outcome.queue, outcome.route == "review") if outcome.queue else None,
-        resolution=None,
         decided_at=DECIDED_AT,
     )
 

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import binom
 
 from app.core.routing.draw import Chance, DayKey, day_key
-from tests.core.routing.cases import ID, KEY_OF_DAY, decided, policy, prediction, rule
+from tests.core.routing.cases import ID, KEY_OF_DAY, decided, policy, prediction, queues_of, rule
 
 # chance of a false alarm of one of these tests, were its seed another
 ALPHA = 1e-6
@@ -117,7 +117,7 @@ def test_without_a_word_on_audits_one_in_a_hundred_goes_to_the_builtin_queue() -
     outcome = decided(by, prediction())
 
     assert (outcome.audit_probability, by.audit.queue) == (0.01, "audits")
-    assert by.queues() == {"audits"}
+    assert queues_of(by) == {"audits"}
 
 
 def test_a_review_needs_no_audit() -> None:

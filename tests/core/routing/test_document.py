@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from app.core.errors import Invalid
 from app.core.routing.document import RULES_MAX, digest_of, parse
 from app.core.routing.policy import compile_policy
-from tests.core.routing.cases import document, rule
+from tests.core.routing.cases import document, queues_of, rule
 
 SURE = {"confidence": {"below": 0.5}}
 
@@ -210,7 +210,7 @@ def test_compiled_policy_keeps_what_the_document_says() -> None:
         ("source",),
         "reject",
     )
-    assert compiled.queues() == {"experts", "checks"}
+    assert queues_of(compiled) == {"experts", "checks"}
 
 
 words = st.sampled_from(["", "a", "b", "ü", "\U0001f600", "\ue000"])

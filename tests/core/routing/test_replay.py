@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from app.core.routing.decision import decide
+from app.core.routing.decision import decide, decision_of
 from app.core.routing.policy import Policy, compile_policy
 from app.core.routing.prediction import Prediction, float32_bytes, recorded, signals_of
 from app.core.routing.receipt import Decided, KeptPrediction, Receipt, decided
@@ -296,7 +296,10 @@ def test_a_difference_is_told_in_a_sentence() -> None:
 def decided_at_random(made: Random, policy: Policy, posted: Prediction) -> Decided:
     id_ = uuid.UUID(int=made.random.getrandbits(128))
     signals = signals_of(posted)
-    return decided(id_, signals, decide(policy, signals, chance(id_)), DECIDED_AT)
+    outcome = decide(policy, signals, chance(id_))
+    return decided(
+        decision_of(id_, signals, outcome, policy_id=None, item=None, decided_at=DECIDED_AT)
+    )
 
 
 def kept(posted: Prediction) -> KeptPrediction:

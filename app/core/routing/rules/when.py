@@ -67,6 +67,10 @@ class Expression:
     source: str
     # compiled once per policy version; not part of what is written
     program: Any = field(init=False, default=None, compare=False)
+    # why it did not compile
+    why: str = field(init=False, default="", compare=False)
+    # what its regular expressions cost; infinite where that cannot be told
+    weight: float = field(init=False, default=0.0, compare=False)
     reads: Reads = field(init=False, default_factory=dict, compare=False)
     # the same expression over plain variables, where it can be written so: a nested value costs
     # four times as much to hand over
@@ -75,14 +79,20 @@ class Expression:
 
     def __post_init__(self) -> None:
         """Compile what is short enough; `check` tells what did not compile."""
-        if len(self.source) <= LENGTH_MAX:
-            program, _ = _compiled(self.source)
-            object.__setattr__(self, "program", program)
-            object.__setattr__(self, "reads", _reads(self.source))
-            flat = _flattened(self.source, self.reads)
-            if program is not None and flat is not None:
-                object.__setattr__(self, "flat_program", _compiled(flat[0])[0])
-                object.__setattr__(self, "flat", flat[1])
+        if len(self.source) > LENGTH_MAX:
+            return
+        program, why = _compiled(self.source)
+        object.__setattr__(self, "program", program)
+        object.__setattr__(self, "why", why)
+        if program is None:
+            return
+        reads = _reads(self.source)
+        object.__setattr__(self, "reads", reads)
+        object.__setattr__(self, "weight", _weight(self.source))
+        flat = _flattened(self.source, reads)
+        if flat is not None:
+            object.__setattr__(self, "flat_program", _compiled(flat[0])[0])
+            object.__setattr__(self, "flat", flat[1])
 
     def check(
         self,
@@ -94,26 +104,17 @@ class Expression:
             return f"An expression has at most {LENGTH_MAX} characters."
         if _MACRO.search(_NO_CODE.sub(" ", self.source)):
             return "all, exists, exists_one, map and filter are not offered: they have no bound."
-        program, why = _compiled(self.source)
-        if program is None:
-            return f"Does not compile: {why}"
-        strangers = sorted(set(program.variables()) - {"prediction"})
+        if self.program is None:
+            return f"Does not compile: {self.why}"
+        strangers = sorted(set(self.program.variables()) - {"prediction"})
         if strangers:
             return f"Only `prediction` can be read, not {', '.join(strangers)}."
-        if self.weight() > WEIGHT_MAX:
+        if self.weight > WEIGHT_MAX:
             return (
                 "matches() takes one written-out pattern, and length times repetitions of all "
                 f"patterns must not be more than {WEIGHT_MAX}."
             )
-        return _trial(program, self.source)
-
-    def weight(self) -> float:
-        """What its regular expressions cost; infinite where that cannot be told."""
-        written = patterns_of(self.source, _NO_CODE)
-        if written is None:
-            return math.inf
-        patterns = [_text(literal) for literal in written]
-        return weight_of([pattern for pattern in patterns if pattern is not None])
+        return _trial(self.program, self.source)
 
     def look_of(self, rule_id: str, labels: frozenset[str] | None) -> Look:  # noqa: ARG002
         """The quick way, where there is one."""
@@ -169,6 +170,14 @@ def _compiled(source: str) -> tuple[Any, str]:
         return cel.compile(_with_doubles(source)), ""
     except Exception as error:  # noqa: BLE001 - the library raises several kinds
         return None, str(error)[:OBSERVED_MAX]
+
+
+def _weight(source: str) -> float:
+    written = patterns_of(source, _NO_CODE)
+    if written is None:
+        return math.inf
+    patterns = [_text(literal) for literal in written]
+    return weight_of([pattern for pattern in patterns if pattern is not None])
 
 
 def _text(literal: str) -> str | None:
