@@ -67,7 +67,7 @@ class Scenario:
 
     async def decide(self, *predictions: Prediction) -> list[Answered | OverruleError]:
         """Decide and commit predictions, as one request."""
-        return await predict(self.ctx, self.project, list(predictions))
+        return await predict(self.ctx, self.project, predictions, lambda answered: answered)
 
     async def decided(self, **changes: Any) -> Answered:
         """The decision on one prediction."""

@@ -79,25 +79,24 @@ class DecisionOut(Struct, frozen=True, gc=False):
         """From a decision and the policy version that made it."""
         decision, policy = answered.decision, answered.policy
         outcome = decision.outcome
+        # by place: with so many fields, names take longer than the rest
         return cls(
-            id=decision.id,
-            request_key=decision.request_key,
-            model=decision.model,
-            model_version=decision.model_version,
-            label=decision.label,
-            confidence=decision.confidence,
-            route=outcome.route,
-            reason=outcome.reason,
-            trace=_trace(policy, decision),
-            policy=PolicyRef(policy.name, policy.version) if policy is not None else None,
-            monitors=[],
-            audit=AuditOut(outcome.audited, outcome.audit_probability),
-            item=decision.item,
-            shadow=decision.shadow,
-            resolution=(
-                HumanAnswer.of(decision.resolution) if decision.resolution is not None else None
-            ),
-            decided_at=decision.decided_at,
+            decision.id,
+            decision.request_key,
+            decision.model,
+            decision.model_version,
+            decision.label,
+            decision.confidence,
+            outcome.route,
+            outcome.reason,
+            _trace(policy, decision),
+            PolicyRef(policy.name, policy.version) if policy is not None else None,
+            [],
+            AuditOut(outcome.audited, outcome.audit_probability),
+            decision.item,
+            decision.shadow,
+            HumanAnswer.of(decision.resolution) if decision.resolution is not None else None,
+            decision.decided_at,
         )
 
 

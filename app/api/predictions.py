@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -76,10 +76,10 @@ async def post_prediction(request: Request) -> Response:
     if request.scope["query_string"] and _dry_run(request):
         answered = await flow.dry_run(ctx, caller.project, prediction)
         return reply(DecisionOut.of(answered), 200)
-    (result,) = await flow.predict(ctx, caller.project, [prediction])
+    (result,) = await flow.predict(ctx, caller.project, [prediction], _answer)
     if isinstance(result, OverruleError):
         raise result
-    return reply(DecisionOut.of(result), 201 if result.first else 200)
+    return result
 
 
 @router.post("/v1/predictions/batch")
@@ -104,7 +104,12 @@ async def post_predictions(request: Request) -> Response:
     too_long = TooLarge(f"A prediction of a batch has at most {row_bytes_max} bytes.")
     rows = [raw if memoryview(raw).nbytes <= row_bytes_max else too_long for raw in raws]
     decided = await _decide_rows(ctx, caller.project, rows, with_nul=may_hold_nul(body))
-    return reply(Results(decided), 200)
+    content = b'{"results":[' + b",".join(decided) + b"]}"
+    return Response(content, 200, media_type="application/json")
+
+
+def _answer(answered: Answered) -> Response:
+    return reply(DecisionOut.of(answered), 201 if answered.first else 200)
 
 
 def _dry_run(request: Request) -> bool:
@@ -151,15 +156,12 @@ def _rows_by_brackets(body: bytes) -> list[bytes] | None:
 
 
 async def _decide_rows(
-    ctx: Context, project_id: Any, raws: list[Any], *, with_nul: bool
-) -> list[Row]:
-    read = [_read(raw, with_nul=with_nul) for raw in raws]
-    good = [prediction for prediction in read if isinstance(prediction, Prediction)]
-    answers = iter(await flow.predict(ctx, project_id, good) if good else ())
-    return [
-        _row(next(answers) if isinstance(prediction, Prediction) else prediction)
-        for prediction in read
-    ]
+    ctx: Context, project_id: Any, raws: Iterable[Any], *, with_nul: bool
+) -> list[bytes]:
+    """Per row, what became of it, as JSON."""
+    read = (_read(raw, with_nul=with_nul) for raw in raws)
+    results = await flow.predict(ctx, project_id, read, _row)
+    return [result if isinstance(result, bytes) else _refused_row(result) for result in results]
 
 
 def _read(raw: Any, *, with_nul: bool) -> Prediction | OverruleError:
@@ -175,11 +177,13 @@ def _read(raw: Any, *, with_nul: bool) -> Prediction | OverruleError:
     return prediction
 
 
-def _row(result: Answered | OverruleError) -> Row:
-    if isinstance(result, OverruleError):
-        problem = problem_of(result)
-        return Row(problem["status"], problem=problem)
-    return Row(201 if result.first else 200, decision=DecisionOut.of(result))
+def _row(answered: Answered) -> bytes:
+    return encode(Row(201 if answered.first else 200, decision=DecisionOut.of(answered)))
+
+
+def _refused_row(error: OverruleError) -> bytes:
+    problem = problem_of(error)
+    return encode(Row(problem["status"], problem=problem))
 
 
 class _Stream:
@@ -223,8 +227,8 @@ class _Stream:
             with_nul = any(isinstance(line, bytes) and may_hold_nul(line) for line in chunk)
             rows = await _decide_rows(self._ctx, self._project_id, chunk, with_nul=with_nul)
         except Unavailable as error:
-            rows = [_row(error)] * len(chunk)
-        return b"".join(encode(row) + b"\n" for row in rows)
+            rows = [_refused_row(error)] * len(chunk)
+        return b"".join(row + b"\n" for row in rows)
 
     async def _chunks(self) -> AsyncIterator[list[Any]]:
         """Lines that are committed together."""

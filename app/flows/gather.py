@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import islice
-from typing import cast
+from typing import Literal, cast
 
 from msgspec import Struct
 
@@ -42,7 +42,7 @@ from app.store.partitions import ensure_partitions
 from app.telemetry import COMMIT_ROWS, COMMIT_SECONDS, COMMITS_SPLIT, WAITING_ROWS
 
 # what became of a row: it is new, or its request key already stood for something, or it failed
-Result = bool | Kept | OverruleError
+Result = Literal[True] | Kept | OverruleError
 
 
 # so many rows are worth a commit of their own, whatever else is under way
@@ -162,20 +162,18 @@ class Gatherer:
 
     async def _commit(self, rows: list[NewDecision]) -> list[Result]:
         """One transaction for rows of which each request key is sent by one or several callers."""
-        firsts: dict[tuple[uuid.UUID, str], NewDecision] = {}
-        for row in rows:
-            firsts.setdefault((row.project_id, row.decision.request_key), row)
+        # of rows with the same key the last that is put in stays: the first
+        firsts = {(row.project_id, row.request_key): row for row in reversed(rows)}
         try:
             new = await self._insert(list(firsts.values()))
         except PartitionMissingError:
             await self._make_partition(rows)
             new = await self._insert(list(firsts.values()))
-        others = [row for row in rows if row.decision.id not in new]
-        kept = await self._kept(others) if others else {}
+        if len(new) == len(rows):
+            return [True] * len(rows)
+        kept = await self._kept([row for row in rows if row.id not in new])
         return [
-            True
-            if row.decision.id in new
-            else kept.get((row.project_id, row.decision.request_key)) or _vanished()
+            True if row.id in new else kept.get((row.project_id, row.request_key)) or _vanished()
             for row in rows
         ]
 
@@ -192,13 +190,13 @@ class Gatherer:
 
         A statement of its own, after the commit: its snapshot sees the winner.
         """
-        keys = {(row.project_id, row.decision.request_key) for row in rows}
+        keys = {(row.project_id, row.request_key) for row in rows}
         async with self._db.read() as tx:
             return await kept_keys(tx, sorted(keys))
 
     async def _make_partition(self, rows: list[NewDecision]) -> None:
         async with self._db.write() as tx:
-            for moment in {time_of(row.decision.id) for row in rows}:
+            for moment in {time_of(row.id) for row in rows}:
                 await ensure_partitions(tx, moment, weeks_ahead=0)
 
 

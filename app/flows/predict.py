@@ -2,6 +2,8 @@
 
 import asyncio
 import uuid
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -10,14 +12,18 @@ from app.core.routing.counts import count_key, declared_segment
 from app.core.routing.decision import Asked, Decision, decide, decision_of
 from app.core.routing.draw import Chance, day_of, ready_day_key
 from app.core.routing.policy import Policy
-from app.core.routing.prediction import Prediction, Signals, recorded, signals_of
+from app.core.routing.prediction import Prediction, Signals, signals_of
 from app.flows.context import Context
-from app.flows.gather import Result
-from app.store.decision_rows import Beside, NewDecision
+from app.store.decision_rows import Beside, NewDecision, new_decision
 from app.store.decisions import Kept
 from app.store.ids import new_id, utc_now
 from app.store.policies import RoutingView
 from app.store.recorded_decisions import decisions_by_id
+
+T = TypeVar("T")
+
+# decided at a stretch: some milliseconds, which is what a single prediction may have to wait
+TURN_ROWS = 100
 
 
 class Deciding(Struct, frozen=True):
@@ -28,16 +34,14 @@ class Deciding(Struct, frozen=True):
 
     active: tuple[uuid.UUID, Policy] | None
     shadow: tuple[uuid.UUID, Policy] | None
+    is_slow: bool
 
-    @property
-    def is_slow(self) -> bool:
-        """Whether one of them takes milliseconds for a prediction."""
-        return any(of is not None and of[1].is_slow for of in (self.active, self.shadow))
-
-    @property
-    def policy(self) -> Policy | None:
-        """The version that decides."""
-        return self.active[1] if self.active is not None else None
+    @classmethod
+    def by(
+        cls, active: tuple[uuid.UUID, Policy] | None, shadow: tuple[uuid.UUID, Policy] | None
+    ) -> "Deciding":
+        """Slow when one of them is."""
+        return cls(active, shadow, any(of is not None and of[1].is_slow for of in (active, shadow)))
 
 
 class Answered(Struct, frozen=True, gc=False):
@@ -49,42 +53,64 @@ class Answered(Struct, frozen=True, gc=False):
 
 
 async def predict(
-    ctx: Context, project_id: uuid.UUID, predictions: list[Prediction]
-) -> list[Answered | OverruleError]:
+    ctx: Context,
+    project_id: uuid.UUID,
+    predictions: Iterable[Prediction | OverruleError],
+    answer: Callable[[Answered], T],
+) -> list[T | OverruleError]:
     """Decide and commit predictions, each for itself.
+
+    Each is read, decided and answered before the next is read, so that what lies between is let go
+    at once; only what is to be written, and the answer, wait for the commit.
 
     Args:
         ctx: the service.
         project_id: the caller's.
-        predictions: what was posted, at most `commit_rows_max`.
+        predictions: what was posted, at most `commit_rows_max`; an error stands for one that cannot
+            be read, and is its result.
+        answer: what the caller hears of a decision. It is called before the commit, and once more
+            where the decision turns out not to be the first.
 
     Returns:
-        Per prediction, in order, the decision (on disk by now) or why there is none.
+        Per prediction, in order, the answer of its decision (on disk by now) or why there is none.
 
     Raises:
         Unavailable: the database is away or too much is waiting; nothing was taken.
     """
     view = await ctx.views.projects.get(project_id)
-    policies = await _policies(ctx, project_id, view, predictions)
-    results: list[Answered | OverruleError | None] = []
+    policies: dict[str, Deciding] = {}
+    results: list[T | OverruleError] = []
     rows: list[NewDecision] = []
+    places: list[int] = []
     for prediction in predictions:
-        deciding = policies[prediction.model]
-        if deciding.is_slow:
-            # between two rows the others get their turn: one costly policy must not stop them all
+        if isinstance(prediction, OverruleError):
+            results.append(prediction)
+            continue
+        deciding = policies.get(prediction.model)
+        if deciding is None:
+            deciding = await _deciding(ctx, project_id, view, prediction.model)
+            policies[prediction.model] = deciding
+        if deciding.is_slow or len(rows) % TURN_ROWS == TURN_ROWS - 1:
+            # the others get their turn: neither a batch nor a costly policy may stop them all
             await asyncio.sleep(0)
         try:
-            row = _prepare(project_id, view, deciding, prediction)
+            answered, row = _decided(project_id, view, deciding, prediction)
         except OverruleError as error:
             results.append(error)
             continue
+        places.append(len(results))
         rows.append(row)
-        results.append(None)
+        results.append(answer(answered))
     if rows:
         committed = await ctx.gatherer.commit(rows)
-        answers = iter(await _answers(ctx, project_id, policies, rows, committed))
-        return [next(answers) if result is None else result for result in results]
-    return [result for result in results if result is not None]
+        others = {
+            place: (row, result)
+            for place, row, result in zip(places, rows, committed, strict=True)
+            if result is not True
+        }
+        for place, heard in (await _not_first(ctx, project_id, others)).items():
+            results[place] = answer(heard) if isinstance(heard, Answered) else heard
+    return results
 
 
 async def dry_run(ctx: Context, project_id: uuid.UUID, prediction: Prediction) -> Answered:
@@ -94,22 +120,17 @@ async def dry_run(ctx: Context, project_id: uuid.UUID, prediction: Prediction) -
         Invalid: the prediction cannot be taken.
     """
     view = await ctx.views.projects.get(project_id)
-    policies = (await _policies(ctx, project_id, view, [prediction]))[prediction.model]
-    row = _prepare(project_id, view, policies, prediction)
-    return Answered(row.decision, policies.policy, first=True)
+    deciding = await _deciding(ctx, project_id, view, prediction.model)
+    answered, _ = _decided(project_id, view, deciding, prediction)
+    return answered
 
 
-async def _policies(
-    ctx: Context, project_id: uuid.UUID, view: RoutingView, predictions: list[Prediction]
-) -> dict[str, Deciding]:
-    """The policies of the models that these predictions are of."""
-    return {
-        model: Deciding(
-            await _compiled(ctx, project_id, view.active.get(model)),
-            await _compiled(ctx, project_id, view.shadow.get(model)),
-        )
-        for model in {prediction.model for prediction in predictions}
-    }
+async def _deciding(ctx: Context, project_id: uuid.UUID, view: RoutingView, model: str) -> Deciding:
+    """The policies of a model."""
+    return Deciding.by(
+        await _compiled(ctx, project_id, view.active.get(model)),
+        await _compiled(ctx, project_id, view.shadow.get(model)),
+    )
 
 
 async def _compiled(
@@ -121,10 +142,10 @@ async def _compiled(
     return (policy_id, policy) if policy is not None else None
 
 
-def _prepare(
+def _decided(
     project_id: uuid.UUID, view: RoutingView, policies: Deciding, prediction: Prediction
-) -> NewDecision:
-    """Decide one prediction, with all that is recorded beside it."""
+) -> tuple[Answered, NewDecision]:
+    """Decide one prediction: the answer, and what is to be written."""
     policy_id, policy = policies.active or (None, None)
     signals = signals_of(prediction)
     decision_id = new_id()
@@ -135,16 +156,15 @@ def _prepare(
     decision = decision_of(
         decision_id, signals, outcome, policy_id=policy_id, item=item, decided_at=utc_now()
     )
-    return NewDecision(
-        project_id=project_id,
-        decision=decision,
-        prediction=prediction,
-        recorded=recorded(prediction),
-        count_key=count_key(decision, declared_segment(policy, prediction)),
+    row = new_decision(
+        project_id,
+        decision,
+        prediction,
+        count_key(decision, declared_segment(policy, prediction)),
         beside=_beside(policies.shadow, signals, chance) if policies.shadow is not None else None,
         queue=queue,
-        assignment_id=new_id() if queue is not None else None,
     )
+    return Answered(decision, policy, first=True), row
 
 
 def _beside(shadow: tuple[uuid.UUID, Policy], signals: Signals, chance: Chance) -> Beside:
@@ -154,37 +174,31 @@ def _beside(shadow: tuple[uuid.UUID, Policy], signals: Signals, chance: Chance) 
     return Beside(policy_id, outcome.route, outcome.reason)
 
 
-async def _answers(
-    ctx: Context,
-    project_id: uuid.UUID,
-    policies: dict[str, Deciding],
-    rows: list[NewDecision],
-    committed: list[Result],
-) -> list[Answered | OverruleError]:
-    """What each caller hears: its own decision, the first one, or why there is none."""
+async def _not_first(
+    ctx: Context, project_id: uuid.UUID, others: dict[int, tuple[NewDecision, Kept | OverruleError]]
+) -> dict[int, Answered | OverruleError]:
+    """What callers hear whose row was not inserted: the first decision, or why there is none."""
     repeated = [
         result.decision_id
-        for row, result in zip(rows, committed, strict=True)
-        if isinstance(result, Kept) and result.digest == row.recorded.digest
+        for row, result in others.values()
+        if isinstance(result, Kept) and result.digest == row.digest
     ]
     firsts: dict[uuid.UUID, Decision] = {}
     if repeated:
         async with ctx.db.read() as tx:
             firsts = await decisions_by_id(tx, project_id, repeated)
-    answers: list[Answered | OverruleError] = []
-    for row, result in zip(rows, committed, strict=True):
+    heard: dict[int, Answered | OverruleError] = {}
+    for place, (row, result) in others.items():
         if isinstance(result, OverruleError):
-            answers.append(result)
-        elif not isinstance(result, Kept):
-            answers.append(Answered(row.decision, policies[row.decision.model].policy, first=True))
-        elif result.digest != row.recorded.digest:
-            answers.append(_conflict(row.decision.request_key))
+            heard[place] = result
+        elif result.digest != row.digest:
+            heard[place] = _conflict(row.request_key)
         elif result.decision_id in firsts:
             first = firsts[result.decision_id]
-            answers.append(Answered(first, await _policy_of(ctx, project_id, first), first=False))
+            heard[place] = Answered(first, await _policy_of(ctx, project_id, first), first=False)
         else:
-            answers.append(Unavailable("The first decision is being removed; send it again."))
-    return answers
+            heard[place] = Unavailable("The first decision is being removed; send it again.")
+    return heard
 
 
 async def _policy_of(ctx: Context, project_id: uuid.UUID, decision: Decision) -> Policy | None:

@@ -24,8 +24,6 @@ from app.store.decision_rows import (
     DECISION_COLUMNS,
     ITEM_COLUMNS,
     NewDecision,
-    asked_row,
-    decision_row,
     json_text,
 )
 from app.store.engine import Reader, Writer
@@ -65,14 +63,13 @@ async def insert_few(tx: Writer, rows: list[NewDecision]) -> set[uuid.UUID]:
         RowsRefusedError: try without the row that PostgreSQL cannot keep.
     """
     ordered = _ordered(rows)
-    asked = [row for row in ordered if row.queue is not None]
-    counts = [json_text([*row.count_key, 1, int(row.decision.outcome.audited)]) for row in ordered]
+    counts = [json_text([*row.count_key, 1, int(row.audited)]) for row in ordered]
     with _refusals():
         inserted = await tx.raw.fetch(
             _INSERT_ALL,
-            *_columns(map(decision_row, ordered), DECISION_COLUMNS),
+            *zip(*[row.values for row in ordered], strict=True),
             counts,
-            *_columns(map(asked_row, asked), ASKED_COLUMNS),
+            *_asked_columns(ordered),
             tx.now,
         )
     return {row["decision_id"] for row in inserted}
@@ -85,26 +82,26 @@ async def insert_many(tx: Writer, rows: list[NewDecision]) -> set[uuid.UUID]:
         inserted = await tx.raw.fetch(
             _INSERT_KEYS,
             [row.project_id for row in ordered],
-            [row.decision.request_key for row in ordered],
-            [row.decision.id for row in ordered],
-            [row.recorded.digest for row in ordered],
+            [row.request_key for row in ordered],
+            [row.id for row in ordered],
+            [row.digest for row in ordered],
         )
         new_ids: set[uuid.UUID] = {row["decision_id"] for row in inserted}
-        new = [row for row in ordered if row.decision.id in new_ids]
+        all_new = len(new_ids) == len(ordered)
+        new = ordered if all_new else [row for row in ordered if row.id in new_ids]
         if new:
             await _insert_new(tx, new)
     return new_ids
 
 
 async def _insert_new(tx: Writer, new: list[NewDecision]) -> None:
-    asked = [row for row in new if row.queue is not None]
-    counts = count((row.project_id, row.count_key, row.decision.outcome.audited) for row in new)
+    counts = count((row.project_id, row.count_key, row.audited) for row in new)
     await tx.raw.copy_records_to_table(
-        "decisions", records=map(decision_row, new), columns=list(DECISION_COLUMNS)
+        "decisions", records=[row.values for row in new], columns=list(DECISION_COLUMNS)
     )
     await tx.raw.execute(
         _INSERT_ASKED_AND_COUNTS,
-        *_columns(map(asked_row, asked), ASKED_COLUMNS),
+        *_asked_columns(new),
         list(counts),
         [new_id() for _ in counts],
         [json_text(rows) for rows in counts.values()],
@@ -132,12 +129,13 @@ async def kept_keys(
 
 
 def _ordered(rows: list[NewDecision]) -> list[NewDecision]:
-    return sorted(rows, key=lambda row: (row.project_id.bytes, row.decision.request_key))
+    return sorted(rows, key=lambda row: (row.project_id.bytes, row.request_key))
 
 
-def _columns(rows: Iterator[tuple[Any, ...]], names: Mapping[str, str]) -> Sequence[Sequence[Any]]:
-    """Rows as one array per column, as `unnest` takes them."""
-    return list(zip(*rows, strict=True)) or [[]] * len(names)
+def _asked_columns(rows: list[NewDecision]) -> Sequence[Sequence[Any]]:
+    """What is asked as one array per column, as `unnest` takes them."""
+    asked = [row.asked for row in rows if row.asked is not None]
+    return list(zip(*asked, strict=True)) or [[]] * len(ASKED_COLUMNS)
 
 
 @contextmanager

@@ -283,12 +283,19 @@ def week_after(moment: datetime) -> datetime:
     return monday + timedelta(days=7)
 
 
-async def test_others_get_their_turn_between_the_rows_of_a_slow_policy(
-    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+# a pattern takes milliseconds for a row; of quick rows a hundred are decided at a stretch
+@pytest.mark.parametrize(
+    ("when", "rows", "turns_of_others"),
+    [
+        pytest.param("prediction.label.matches('^z{2,9}$')", 50, 50, id="slow policy"),
+        pytest.param("prediction.label == 'z'", 301, 4, id="quick policy"),
+    ],
+)
+async def test_others_get_their_turn_between_the_rows_of_one_request(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch, when: str, rows: int, turns_of_others: int
 ) -> None:
-    pattern = "prediction.label.matches('^z{2,9}$')"
-    await scenario.policy({"id": "odd", "when": pattern, "route": "reject"})
-    turns, prepare = 0, flow._prepare
+    await scenario.policy({"id": "odd", "when": when, "route": "reject"})
+    turns, decided = 0, flow._decided
     turns_at_row: list[int] = []
 
     async def others() -> None:
@@ -299,11 +306,11 @@ async def test_others_get_their_turn_between_the_rows_of_a_slow_policy(
 
     def noting(*of: Any) -> Any:
         turns_at_row.append(turns)
-        return prepare(*of)
+        return decided(*of)
 
-    monkeypatch.setattr(flow, "_prepare", noting)
+    monkeypatch.setattr(flow, "_decided", noting)
     beside = asyncio.create_task(others())
-    await scenario.decide(*(scenario.posted() for _ in range(50)))
+    await scenario.decide(*(scenario.posted() for _ in range(rows)))
     beside.cancel()
 
-    assert len(set(turns_at_row)) == 50
+    assert len(set(turns_at_row)) == turns_of_others

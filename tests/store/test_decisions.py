@@ -9,15 +9,14 @@ import asyncpg
 import pytest
 from msgspec import structs
 
+from app.core.routing.decision import Decision
 from app.flows.context import Context
-from app.flows.predict import Deciding, _policies, _prepare
+from app.flows.predict import Deciding, _decided, _deciding
 from app.store.decision_rows import (
     ASKED_COLUMNS,
     DECISION_COLUMNS,
     ITEM_COLUMNS,
     NewDecision,
-    asked_row,
-    decision_row,
 )
 from app.store.decisions import (
     PartitionMissingError,
@@ -44,35 +43,40 @@ def insert(request: pytest.FixtureRequest) -> Insert:
 
 
 async def new_decision(scenario: Scenario, **changes: Any) -> NewDecision:
+    _, row = await decided(scenario, **changes)
+    return row
+
+
+async def decided(scenario: Scenario, **changes: Any) -> tuple[Decision, NewDecision]:
     async with scenario.ctx.db.read() as tx:
         view = await routing_view(tx, scenario.project)
-    return _prepare(scenario.project, view, Deciding(None, None), scenario.posted(**changes))
+    posted = scenario.posted(**changes)
+    answered, row = _decided(scenario.project, view, Deciding.by(None, None), posted)
+    return answered.decision, row
 
 
 async def test_only_new_request_keys_are_inserted_and_the_others_say_what_they_stand_for(
     ctx: Context, scenario: Scenario, insert: Insert
 ) -> None:
-    first = await new_decision(scenario, request_key="a")
+    first_decision, first = await decided(scenario, request_key="a")
     repeated = await new_decision(scenario, request_key="a")
-    new = await new_decision(scenario, request_key="b")
+    second_decision, new = await decided(scenario, request_key="b")
     async with ctx.db.write() as tx:
         await insert(tx, [first])
 
     async with ctx.db.write() as tx:
         inserted = await insert(tx, [repeated, new])
 
-    assert inserted == {new.decision.id}
+    assert inserted == {new.id}
     async with ctx.db.read() as tx:
         kept = await kept_keys(tx, [(scenario.project, key) for key in ("a", "b", "c")])
-        found = await decisions_by_id(
-            tx, scenario.project, [first.decision.id, repeated.decision.id, new.decision.id]
-        )
+        found = await decisions_by_id(tx, scenario.project, [first.id, repeated.id, new.id])
     assert {key: entry.decision_id for (_, key), entry in kept.items()} == {
-        "a": first.decision.id,
-        "b": new.decision.id,
+        "a": first.id,
+        "b": new.id,
     }
-    assert kept[scenario.project, "a"].digest == first.recorded.digest
-    assert found == {row.decision.id: row.decision for row in (first, new)}
+    assert kept[scenario.project, "a"].digest == first.digest
+    assert found == {first.id: first_decision, new.id: second_decision}
 
 
 async def test_decision_of_another_project_is_not_found(
@@ -82,8 +86,8 @@ async def test_decision_of_another_project_is_not_found(
     async with ctx.db.write() as tx:
         await insert(tx, [row])
 
-        assert await decisions_by_id(tx, new_id(), [row.decision.id]) == {}
-        assert await kept_keys(tx, [(new_id(), row.decision.request_key)]) == {}
+        assert await decisions_by_id(tx, new_id(), [row.id]) == {}
+        assert await kept_keys(tx, [(new_id(), row.request_key)]) == {}
 
 
 async def test_transaction_that_fails_leaves_nothing(
@@ -101,7 +105,7 @@ async def test_transaction_that_fails_leaves_nothing(
 
     async with ctx.db.read() as tx:
         assert await kept_keys(tx, [(scenario.project, "a")]) == {}
-        assert await decisions_by_id(tx, scenario.project, [row.decision.id]) == {}
+        assert await decisions_by_id(tx, scenario.project, [row.id]) == {}
 
 
 async def test_both_ways_write_the_same_rows_and_count_the_new_ones_only(
@@ -110,9 +114,11 @@ async def test_both_ways_write_the_same_rows_and_count_the_new_ones_only(
     await scenario.policy(audit={"probability": 1.0})
     async with ctx.db.read() as tx:
         view = await routing_view(tx, scenario.project)
-    deciding = (await _policies(ctx, scenario.project, view, [scenario.posted()]))["sentiment"]
+    deciding = await _deciding(ctx, scenario.project, view, "sentiment")
     audited, again, plain = (
-        _prepare(scenario.project, view, deciding, scenario.posted(request_key=key, **EVERYTHING))
+        _decided(scenario.project, view, deciding, scenario.posted(request_key=key, **EVERYTHING))[
+            1
+        ]
         for key in ("a", "a", "b")
     )
     async with ctx.db.write() as tx:
@@ -123,13 +129,14 @@ async def test_both_ways_write_the_same_rows_and_count_the_new_ones_only(
 
     stored = await rows(ctx, scenario.project, "decisions")
     assert {row["id"]: tuple(row[name] for name in DECISION_COLUMNS) for row in stored} == {
-        row.decision.id: decision_row(row) for row in (audited, plain)
+        row.id: row.values for row in (audited, plain)
     }
     items = await rows(ctx, scenario.project, "items")
     assert {row["id"]: without_json(row) for row in items} == {
-        row.decision.item.id: without_json(dict(zip(ASKED_COLUMNS, asked_row(row), strict=True)))
+        asked["id"]: without_json(asked)
         for row in (audited, plain)
-        if row.decision.item is not None
+        if row.asked is not None
+        for asked in [dict(zip(ASKED_COLUMNS, row.asked, strict=True))]
     }
     assert {row["item_id"] for row in await rows(ctx, scenario.project, "assignments")} == {
         row["id"] for row in items
@@ -204,9 +211,8 @@ async def test_missing_partition_is_told_from_a_row_that_is_refused(
 ) -> None:
     good = await new_decision(scenario)
     far = uuid.UUID(int=lowest_id_at(NEVER).int + 1)
-    unpartitioned = structs.replace(good, decision=structs.replace(good.decision, id=far))
-    outcome = structs.replace(good.decision.outcome, inclusion_probability=2.0)
-    contradicting = structs.replace(good, decision=structs.replace(good.decision, outcome=outcome))
+    unpartitioned = structs.replace(good, id=far, values=changed(good, id=far))
+    contradicting = structs.replace(good, values=changed(good, inclusion_probability=2.0))
 
     with pytest.raises(PartitionMissingError):
         async with ctx.db.write() as tx:
@@ -214,3 +220,8 @@ async def test_missing_partition_is_told_from_a_row_that_is_refused(
     with pytest.raises(RowsRefusedError):
         async with ctx.db.write() as tx:
             await insert(tx, [contradicting])
+
+
+def changed(row: NewDecision, **changes: Any) -> tuple[Any, ...]:
+    """The values of a row, some of them others."""
+    return tuple({**dict(zip(DECISION_COLUMNS, row.values, strict=True)), **changes}.values())

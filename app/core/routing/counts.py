@@ -31,7 +31,13 @@ def declared_segment(policy: Policy | None, prediction: Prediction) -> str:
     if policy is None or not policy.segments or not prediction.segment:
         return NO_SEGMENT
     segment = prediction.segment
-    return _sorted_json({key: segment[key] for key in policy.segments if key in segment}).decode()
+    return _segment_text(policy.segments, tuple(map(segment.get, policy.segments)))
+
+
+@lru_cache(maxsize=1024)
+def _segment_text(keys: tuple[str, ...], values: tuple[str | None, ...]) -> str:
+    present = zip(keys, values, strict=True)
+    return _sorted_json({key: value for key, value in present if value is not None}).decode()
 
 
 def hour_of(moment: datetime) -> str:

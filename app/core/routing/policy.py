@@ -16,11 +16,14 @@ class Rule(Struct, frozen=True, gc=False):
     """One condition with what follows when it fires.
 
     `passes_when_missing`: a missing signal lets it pass; otherwise it fires, since what cannot be
-    judged goes to a human.
+    judged goes to a human. `threshold` is what every prediction is compared with, unless it varies.
     """
 
     id: str
     condition: Condition
+    kind: str
+    threshold: Any
+    varies: bool
     look: Look
     route: Route
     queue: str | None
@@ -88,6 +91,9 @@ def policy_of(document: Document, name: str, version: int) -> Policy:
             Rule(
                 rule.id,
                 condition,
+                condition.kind,
+                condition.threshold(None, {}),
+                condition.varies,
                 condition.look_of(rule.id, labels),
                 rule.route,
                 rule.queue,
@@ -127,10 +133,10 @@ def trace_of(
     return [
         TraceEntry(
             rule.id,
-            rule.condition.kind,
+            rule.kind,
             STATE_NAMES[state],
             seen,
-            rule.condition.threshold(label, segment),
+            rule.condition.threshold(label, segment) if rule.varies else rule.threshold,
         )
         for rule, state, seen in zip(policy.rules, states, observed, strict=True)
     ]

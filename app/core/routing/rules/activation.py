@@ -94,6 +94,11 @@ class Activation:
         """The chance of its samplings, given the scores."""
         return a2i.probability(self.conditions, _scores_of(signals) or {})
 
+    @property
+    def varies(self) -> bool:
+        """The conditions are the same for every prediction."""
+        return False
+
     def threshold(self, label: str | None, segment: Segment) -> str:  # noqa: ARG002
         """The conditions, as a formula."""
         return a2i.text_of(self.conditions)

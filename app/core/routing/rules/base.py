@@ -39,6 +39,10 @@ class Condition(Protocol):
     # whether chance has a part in it
     draws: ClassVar[bool]
 
+    @property
+    def varies(self) -> bool:
+        """Whether the threshold depends on the label or the segment of a prediction."""
+
     def check(self, labels: frozenset[str] | None, segments: frozenset[str]) -> str | None:
         """What is wrong with the specification as a whole, as a sentence.
 
@@ -72,6 +76,11 @@ class Specification(Struct, frozen=True, forbid_unknown_fields=True):
     """A condition as it is written; what most kinds have in common."""
 
     draws: ClassVar[bool] = False
+
+    @property
+    def varies(self) -> bool:
+        """The threshold is the same for every prediction."""
+        return False
 
     def check(
         self,

@@ -67,6 +67,11 @@ class Confidence(Specification, frozen=True, forbid_unknown_fields=True):
         below = self.threshold(signals.label, signals.prediction.segment or {})
         return (FIRED if confidence < below else PASSED), confidence
 
+    @property
+    def varies(self) -> bool:
+        """Labels or segments have thresholds of their own."""
+        return bool(self.per_label or self.per_segment)
+
     def threshold(self, label: str | None, segment: Segment) -> float:
         """The highest of those that the label and the segment have, or else `below`."""
         if not self.per_segment:

@@ -148,6 +148,11 @@ class Expression:
         """It draws nothing."""
         return 1.0
 
+    @property
+    def varies(self) -> bool:
+        """The expression is the same for every prediction."""
+        return False
+
     def threshold(self, label: str | None, segment: Segment) -> str:  # noqa: ARG002
         """The expression."""
         return self.source
