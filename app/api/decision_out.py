@@ -2,11 +2,12 @@
 
 import uuid
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
 from app.core.routing.decision import Answer, Asked, Decision
+from app.core.routing.monitors import Seen
 from app.core.routing.policy import Policy, TraceEntry, trace_of
 from app.flows.predict import Answered
 
@@ -66,7 +67,7 @@ class DecisionOut(Struct, frozen=True, gc=False):
     ]
     policy: PolicyRef | None
     monitors: Annotated[
-        list[dict[str, Any]], Meta(description="The states of monitors that it relied on.")
+        tuple[Seen, ...], Meta(description="The states of monitors that it relied on.")
     ]
     audit: AuditOut
     item: Annotated[Asked | None, Meta(description="Null when nobody is asked.")]
@@ -91,7 +92,7 @@ class DecisionOut(Struct, frozen=True, gc=False):
             outcome.reason,
             _trace(policy, decision),
             PolicyRef(policy.name, policy.version) if policy is not None else None,
-            [],
+            decision.monitors,
             AuditOut(outcome.audited, outcome.audit_probability),
             decision.item,
             decision.shadow,

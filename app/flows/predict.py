@@ -11,6 +11,7 @@ from app.core.errors import OverruleError, RequestKeyConflict, Unavailable
 from app.core.routing.counts import count_key, declared_segment
 from app.core.routing.decision import Asked, Decision, decide, decision_of
 from app.core.routing.draw import Chance, day_of, ready_day_key
+from app.core.routing.monitors import MonitorStates, Needed, Seen
 from app.core.routing.policy import Policy
 from app.core.routing.prediction import Prediction, Signals, signals_of
 from app.flows.context import Context
@@ -24,6 +25,7 @@ T = TypeVar("T")
 
 # decided at a stretch: some milliseconds, which is what a single prediction may have to wait
 TURN_ROWS = 100
+_NO_STATES = MonitorStates()
 
 
 class Deciding(Struct, frozen=True):
@@ -35,13 +37,22 @@ class Deciding(Struct, frozen=True):
     active: tuple[uuid.UUID, Policy] | None
     shadow: tuple[uuid.UUID, Policy] | None
     is_slow: bool
+    needed: tuple[Needed, ...]
+    declared: tuple[str, ...]
 
     @classmethod
     def by(
         cls, active: tuple[uuid.UUID, Policy] | None, shadow: tuple[uuid.UUID, Policy] | None
     ) -> "Deciding":
-        """Slow when one of them is."""
-        return cls(active, shadow, any(of is not None and of[1].is_slow for of in (active, shadow)))
+        """Slow when one of them is; both look at the same monitors."""
+        policies = [of[1] for of in (active, shadow) if of is not None]
+        return cls(
+            active,
+            shadow,
+            any(policy.is_slow for policy in policies),
+            tuple(dict.fromkeys(one for policy in policies for one in policy.monitors)),
+            tuple(dict.fromkeys(key for policy in policies for key in policy.segments)),
+        )
 
 
 class Answered(Struct, frozen=True, gc=False):
@@ -147,7 +158,14 @@ def _decided(
 ) -> tuple[Answered, NewDecision]:
     """Decide one prediction: the answer, and what is to be written."""
     policy_id, policy = policies.active or (None, None)
-    signals = signals_of(prediction)
+    monitors: tuple[Seen, ...] = ()
+    if policies.needed:
+        states = view.monitors.get(prediction.model, _NO_STATES)
+        segment = prediction.segment or {}
+        monitors = states.seen(
+            policies.needed, policies.declared, prediction.model_version, segment
+        )
+    signals = signals_of(prediction, None, monitors)
     decision_id = new_id()
     chance = Chance(ready_day_key(view.secret, day_of(decision_id)), decision_id.bytes)
     outcome = decide(policy, signals, chance)

@@ -75,6 +75,10 @@ DECISION_COLUMNS = {
     "beside_policy_id": "uuid",
     "beside_route": "text",
     "beside_reason": "text",
+    "monitors": "text",
+    "unfamiliar_p": "float8",
+    "unfamiliar_score": "float8",
+    "detector_id": "uuid",
 }
 # what an item copies of its decision, and what is its own
 ITEM_COLUMNS = {
@@ -107,7 +111,8 @@ ITEM_COLUMNS = {
 # beside the item's columns: how long until it is due, and its one assignment
 ASKED_COLUMNS = {**ITEM_COLUMNS, "due_s": "float8", "assignment_id": "uuid", "rank": "int8"}
 
-_NOT_BESIDE = (None, None, None)
+# nothing beside it, and no detector
+_NONE = (None, None, None)
 
 
 def new_decision(
@@ -150,7 +155,7 @@ def _decision_values(
     beside: Beside | None,
 ) -> tuple[Any, ...]:
     """In the order of `DECISION_COLUMNS`."""
-    outcome = decision.outcome
+    outcome, strange = decision.outcome, decision.unfamiliar
     return (
         project_id,
         decision.id,
@@ -177,7 +182,9 @@ def _decision_values(
         decision.decided_at,
         kept.text,
         kept.embedding,
-        *((beside.policy_id, beside.route, beside.reason) if beside is not None else _NOT_BESIDE),
+        *((beside.policy_id, beside.route, beside.reason) if beside is not None else _NONE),
+        json_text(decision.monitors) if decision.monitors else None,
+        *((strange.p, strange.score, strange.detector) if strange is not None else _NONE),
     )
 
 

@@ -9,8 +9,10 @@ from sqlalchemy import func, insert, select, update
 
 from app.core.review.queue import Queue
 from app.core.routing.life import VersionState
+from app.core.routing.monitors import MonitorStates
 from app.store.engine import Reader, Writer
 from app.store.ids import new_id
+from app.store.monitor_states import states_by_model
 from app.store.queues import queues_by_name
 from app.store.tables import policy_versions, projects
 
@@ -36,11 +38,15 @@ class PolicyVersion:
 
 @dataclass(frozen=True, slots=True)
 class RoutingView:
-    """What a decision needs of a project: the draws' secret, policies by model, queues."""
+    """What a decision needs of a project.
+
+    The draws' secret, and by model its policies and the states of its monitors; queues by name.
+    """
 
     secret: bytes
     active: dict[str, uuid.UUID]
     shadow: dict[str, uuid.UUID]
+    monitors: dict[str, MonitorStates]
     queues: dict[str, Queue]
 
 
@@ -60,7 +66,12 @@ async def routing_view(tx: Reader, project_id: uuid.UUID) -> RoutingView:
     by_state: dict[str, dict[str, uuid.UUID]] = {"active": {}, "shadow": {}}
     for row in rows:
         by_state[row["state"]][row["model"]] = uuid.UUID(int=row["id"].int)
-    return RoutingView(secret, **by_state, queues=await queues_by_name(tx, project_id))
+    return RoutingView(
+        secret,
+        **by_state,
+        monitors=await states_by_model(tx, project_id),
+        queues=await queues_by_name(tx, project_id),
+    )
 
 
 async def lock_policies(tx: Writer, project_id: uuid.UUID) -> None:

@@ -8,7 +8,8 @@ import msgspec
 from msgspec import Struct
 
 from app.core.routing.decision import Answer, Asked, Decision, Outcome
-from app.core.routing.prediction import Recorded
+from app.core.routing.monitors import Seen
+from app.core.routing.prediction import Recorded, Unfamiliar
 from app.store.engine import Reader
 from app.store.ids import lowest_id_at, utc_now
 
@@ -110,6 +111,7 @@ _SELECT = """
     SELECT d.id, d.request_key, d.model, d.model_version, d.label, d.confidence, d.prediction,
       d.shadow, d.route, d.reason, d.queue, d.priority, d.trace, d.audited, d.audit_probability,
       d.audit_draw, d.inclusion_probability, d.stratum, d.policy_id, d.decided_at,
+      d.monitors, d.unfamiliar_p, d.unfamiliar_score, d.detector_id,
       i.id AS item_id, i.blocking, q.name AS asked_queue,
       r.outcome, r.label AS human_label, r.judge, r.agreed, r.resolved_at
     FROM decisions d
@@ -129,6 +131,7 @@ class _Segment(Struct):
 
 
 _segment = msgspec.json.Decoder(_Segment)
+_monitors = msgspec.json.Decoder(tuple[Seen, ...])
 
 
 def _decision(row: Any) -> Decision:
@@ -142,6 +145,10 @@ def _decision(row: Any) -> Decision:
         confidence=row["confidence"],
         segment=_segment.decode(row["prediction"]).segment,
         shadow=row["shadow"],
+        unfamiliar=Unfamiliar(row["unfamiliar_p"], row["unfamiliar_score"], row["detector_id"])
+        if row["detector_id"] is not None
+        else None,
+        monitors=_monitors.decode(row["monitors"]) if row["monitors"] is not None else (),
         outcome=_outcome(row),
         policy_id=row["policy_id"],
         item=Asked(row["item_id"], row["asked_queue"], row["blocking"]) if asked else None,

@@ -118,6 +118,16 @@ CREATE TABLE decisions (
   beside_policy_id uuid,
   beside_route text,
   beside_reason text,
+  -- what a detector said of it: inputs of a replay
+  unfamiliar_p double precision,
+  unfamiliar_score double precision,
+  detector_id uuid,
+  -- in which bucket of time it counts, whether as late, by which references (their ids, 16 bytes
+  -- each), and in which cell of each of their streams (a byte each, in the references' order)
+  bucket bigint,
+  late boolean,
+  watched bytea,
+  cells bytea,
   CONSTRAINT pk_decisions PRIMARY KEY (project_id, id),
   CONSTRAINT ck_decisions_route CHECK (route IN ('accept', 'review', 'reject')),
   CONSTRAINT ck_decisions_audit CHECK (NOT audited OR (route <> 'review' AND NOT shadow)),
@@ -129,7 +139,11 @@ CREATE TABLE decisions (
     inclusion_probability BETWEEN 0 AND 1 AND (shadow OR inclusion_probability > 0)),
   CONSTRAINT ck_decisions_digest CHECK (octet_length(digest) = 32),
   CONSTRAINT ck_decisions_beside CHECK (
-    num_nulls(beside_policy_id, beside_route, beside_reason) IN (0, 3))
+    num_nulls(beside_policy_id, beside_route, beside_reason) IN (0, 3)),
+  CONSTRAINT ck_decisions_unfamiliar CHECK (
+    num_nulls(unfamiliar_p, unfamiliar_score) IN (0, 2)
+    AND (unfamiliar_p IS NULL OR detector_id IS NOT NULL)),
+  CONSTRAINT ck_decisions_counted CHECK (num_nulls(bucket, late, watched, cells) IN (0, 4))
 ) PARTITION BY RANGE (id);
 -- costs nothing while no shadow policy is evaluated
 CREATE INDEX ix_decisions_beside ON decisions (project_id, beside_policy_id, id)
@@ -147,6 +161,8 @@ CREATE TABLE inbox (
   project_id uuid NOT NULL,
   id uuid NOT NULL,
   counts jsonb NOT NULL,
+  -- what is counted of streams; null where nothing is monitored
+  streams jsonb,
   CONSTRAINT pk_inbox PRIMARY KEY (project_id, id)
 );
 
@@ -385,10 +401,167 @@ CREATE INDEX ix_jobs_due ON jobs (project_id, (coalesce(lease_until, run_after))
   WHERE state IN ('queued', 'running');
 """
 
+DRIFT = """
+CREATE TABLE detectors (
+  project_id uuid NOT NULL CONSTRAINT fk_detectors_project REFERENCES projects (id),
+  id uuid NOT NULL,
+  name text NOT NULL,
+  version integer NOT NULL,
+  model text NOT NULL,
+  state text NOT NULL DEFAULT 'fitting',
+  -- what it is fitted on, where that was sent; emptied once it is fitted
+  training bytea,
+  source jsonb NOT NULL,
+  digest bytea,
+  fitted bytea,
+  summary jsonb,
+  job_id uuid NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT statement_timestamp(),
+  created_by text NOT NULL,
+  ready_at timestamptz,
+  CONSTRAINT pk_detectors PRIMARY KEY (project_id, id),
+  CONSTRAINT uq_detectors_name_version UNIQUE (project_id, name, version),
+  CONSTRAINT ck_detectors_version CHECK (version >= 1),
+  CONSTRAINT ck_detectors_state CHECK (state IN ('fitting', 'ready', 'failed', 'retired')),
+  CONSTRAINT ck_detectors_fitted CHECK (
+    state IN ('fitting', 'failed') OR num_nulls(digest, fitted, summary, ready_at) = 0),
+  CONSTRAINT ck_detectors_digest CHECK (octet_length(digest) = 32)
+);
+-- at most one scores the predictions of a model
+CREATE UNIQUE INDEX uq_detectors_ready ON detectors (project_id, model) WHERE state = 'ready';
+
+CREATE TABLE drift_references (
+  project_id uuid NOT NULL CONSTRAINT fk_drift_references_project REFERENCES projects (id),
+  id uuid NOT NULL,
+  name text NOT NULL,
+  version integer NOT NULL,
+  model text NOT NULL,
+  -- of which version and which segment (`source:tweets`) alone; null: of all
+  model_version text,
+  segment text,
+  detector_id uuid,
+  predictions bigint NOT NULL,
+  -- its streams, each with bins and counts
+  document jsonb NOT NULL,
+  digest bytea NOT NULL,
+  source jsonb NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT statement_timestamp(),
+  created_by text NOT NULL,
+  CONSTRAINT pk_drift_references PRIMARY KEY (project_id, id),
+  CONSTRAINT uq_drift_references_name_version UNIQUE (project_id, name, version),
+  CONSTRAINT fk_drift_references_detector FOREIGN KEY (project_id, detector_id)
+    REFERENCES detectors (project_id, id),
+  CONSTRAINT ck_drift_references_version CHECK (version >= 1),
+  CONSTRAINT ck_drift_references_predictions CHECK (predictions >= 0),
+  CONSTRAINT ck_drift_references_digest CHECK (octet_length(digest) = 32)
+);
+
+CREATE TABLE monitored_models (
+  project_id uuid NOT NULL CONSTRAINT fk_monitored_models_project REFERENCES projects (id),
+  model text NOT NULL,
+  bucket_s integer NOT NULL,
+  grace_s integer NOT NULL,
+  lengths integer[] NOT NULL,
+  -- buckets before it are closed: nothing counts in them any more
+  first_open bigint NOT NULL,
+  -- the bucket that is being closed, and the transaction ids that must be over before it is
+  closing bigint,
+  closing_after bigint,
+  CONSTRAINT pk_monitored_models PRIMARY KEY (project_id, model),
+  CONSTRAINT ck_monitored_models_bucket CHECK (bucket_s >= 1 AND grace_s >= 0),
+  CONSTRAINT ck_monitored_models_lengths CHECK (cardinality(lengths) > 0),
+  CONSTRAINT ck_monitored_models_closing CHECK ((closing IS NULL) = (closing_after IS NULL))
+);
+
+CREATE TABLE monitors (
+  project_id uuid NOT NULL,
+  id uuid NOT NULL,
+  name text NOT NULL,
+  model text NOT NULL,
+  signal text NOT NULL,
+  -- null where the signal needs none: what it watches are verdicts
+  reference_id uuid,
+  settings jsonb NOT NULL,
+  muted_until timestamptz,
+  acknowledged_at timestamptz,
+  acknowledged_by text,
+  created_at timestamptz NOT NULL DEFAULT statement_timestamp(),
+  updated_at timestamptz NOT NULL DEFAULT statement_timestamp(),
+  CONSTRAINT pk_monitors PRIMARY KEY (project_id, id),
+  CONSTRAINT uq_monitors_name UNIQUE (project_id, name),
+  CONSTRAINT fk_monitors_model FOREIGN KEY (project_id, model)
+    REFERENCES monitored_models (project_id, model),
+  CONSTRAINT fk_monitors_reference FOREIGN KEY (project_id, reference_id)
+    REFERENCES drift_references (project_id, id),
+  CONSTRAINT ck_monitors_acknowledged CHECK (
+    (acknowledged_at IS NULL) = (acknowledged_by IS NULL))
+);
+
+CREATE TABLE stream_counts (
+  project_id uuid NOT NULL,
+  reference_id uuid NOT NULL,
+  model_version text NOT NULL,
+  -- empty: the whole of the version
+  segment text NOT NULL,
+  bucket bigint NOT NULL,
+  predictions bigint NOT NULL,
+  late bigint NOT NULL,
+  -- those that came after their bucket was closed
+  moved bigint NOT NULL,
+  -- the histograms of the reference's streams, one after the other
+  counts integer[] NOT NULL,
+  CONSTRAINT pk_stream_counts PRIMARY KEY (
+    project_id, reference_id, model_version, segment, bucket),
+  CONSTRAINT ck_stream_counts CHECK (predictions > 0 AND late >= 0 AND moved >= 0)
+);
+
+CREATE TABLE evaluations (
+  project_id uuid NOT NULL,
+  id uuid NOT NULL,
+  monitor_id uuid NOT NULL,
+  reference_id uuid,
+  model_version text NOT NULL,
+  segment text NOT NULL,
+  first_bucket bigint NOT NULL,
+  last_bucket bigint NOT NULL,
+  -- the monitor's state after it, of windows of this length
+  state text NOT NULL,
+  results jsonb NOT NULL,
+  evaluated_at timestamptz NOT NULL DEFAULT statement_timestamp(),
+  CONSTRAINT pk_evaluations PRIMARY KEY (project_id, id),
+  -- the first writer wins: whoever evaluates the same window finds it done
+  CONSTRAINT uq_evaluations_window UNIQUE (
+    project_id, monitor_id, model_version, segment, last_bucket, first_bucket),
+  CONSTRAINT ck_evaluations_state CHECK (
+    state IN ('collecting', 'stable', 'warning', 'drifting')),
+  CONSTRAINT ck_evaluations_window CHECK (first_bucket <= last_bucket)
+);
+
+CREATE TABLE monitor_states (
+  project_id uuid NOT NULL,
+  monitor_id uuid NOT NULL,
+  model_version text NOT NULL,
+  segment text NOT NULL,
+  length integer NOT NULL,
+  state text NOT NULL,
+  -- the windows that it rests on
+  track jsonb NOT NULL,
+  evaluation_id uuid NOT NULL,
+  -- the end of the window that brought it about
+  since timestamptz NOT NULL,
+  CONSTRAINT pk_monitor_states PRIMARY KEY (
+    project_id, monitor_id, model_version, segment, length),
+  CONSTRAINT fk_monitor_states_monitor FOREIGN KEY (project_id, monitor_id)
+    REFERENCES monitors (project_id, id),
+  CONSTRAINT ck_monitor_states_state CHECK (
+    state IN ('collecting', 'stable', 'warning', 'drifting'))
+);
+"""
+
 
 def upgrade() -> None:
     # the driver prepares statements, one at a time
-    for part in (CONTROL, POLICIES, DECISIONS, REVIEW, JOBS):
+    for part in (CONTROL, POLICIES, DECISIONS, REVIEW, JOBS, DRIFT):
         for statement in part.split(";\n"):
             if statement.strip():
                 op.execute(statement)
@@ -396,7 +569,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("""
-        DROP TABLE jobs, outbox, resolutions, verdicts, assignments, items, reviewers, queues,
-          decision_counts, inbox, request_keys, decisions, policy_versions, change_log, keys,
-          projects
+        DROP TABLE monitor_states, evaluations, stream_counts, monitors, monitored_models,
+          drift_references, detectors, jobs, outbox, resolutions, verdicts, assignments, items,
+          reviewers, queues, decision_counts, inbox, request_keys, decisions, policy_versions,
+          change_log, keys, projects
     """)

@@ -9,8 +9,9 @@ from msgspec import Struct
 
 from app.core.routing.document import Route
 from app.core.routing.draw import Chance
+from app.core.routing.monitors import Seen
 from app.core.routing.policy import DEFAULT, NO_POLICY, Policy, Rule
-from app.core.routing.prediction import Signals
+from app.core.routing.prediction import Signals, Unfamiliar
 from app.core.routing.rules.base import ERROR, FIRED, MISSING, NOT_APPLICABLE, PASSED, Observed
 
 UNROUTED = "unrouted"
@@ -76,6 +77,8 @@ class Decision(Struct, frozen=True, gc=False):
     confidence: float | None
     segment: dict[str, str] | None
     shadow: bool
+    unfamiliar: Unfamiliar | None
+    monitors: tuple[Seen, ...]
     outcome: Outcome
     policy_id: uuid.UUID | None
     item: Asked | None
@@ -103,6 +106,8 @@ def decision_of(
         confidence=signals.confidence,
         segment=prediction.segment,
         shadow=prediction.shadow,
+        unfamiliar=signals.unfamiliar,
+        monitors=signals.monitors,
         outcome=outcome,
         policy_id=policy_id,
         item=item,

@@ -5,6 +5,7 @@ from typing import Any
 from msgspec import Struct
 
 from app.core.routing.document import Audit, Document, Route, parse
+from app.core.routing.monitors import Needed
 from app.core.routing.rules.base import STATE_NAMES, Condition, Look, Observed, Segment
 from app.core.routing.rules.when import Expression
 
@@ -49,6 +50,7 @@ class Policy(Struct, frozen=True, gc=False):
     default: Route
     labels: tuple[str, ...] | None
     segments: tuple[str, ...]
+    monitors: tuple[Needed, ...]
 
     def audit_probability(self, route: Route, label: str | None) -> float:
         """The chance that an accepted or rejected decision is audited."""
@@ -111,6 +113,7 @@ def policy_of(document: Document, name: str, version: int) -> Policy:
         default=head.default,
         labels=tuple(head.labels) if head.labels is not None else None,
         segments=tuple(head.segments),
+        monitors=(),
     )
 
 

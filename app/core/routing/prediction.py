@@ -7,6 +7,7 @@ what is recorded, so that the digest speaks of what the caller sent.
 import hashlib
 import math
 import struct
+import uuid
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -14,6 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from app.core.errors import Invalid, Loc
+from app.core.routing.monitors import Seen
 
 SCORES_MAX = 1000
 MEMBERS_MAX = 50
@@ -119,14 +121,30 @@ class Prediction(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     ] = False
 
 
+class Unfamiliar(Struct, frozen=True, gc=False):
+    """How strange an input is to a detector.
+
+    Attributes:
+        p: the share of familiar inputs at least as strange, in (0, 1]; None where the prediction
+            has not what the detector looks at.
+        score: the detector's own, larger is stranger; None with `p`.
+        detector: its id.
+    """
+
+    p: float | None
+    score: float | None
+    detector: uuid.UUID
+
+
 class Signals(Struct, frozen=True, gc=False):
     """What rules look at, read off a prediction once.
 
     `label` and `confidence` are filled in from the scores where they were not sent; `scores` are
     clipped to [0, 1]. None means that the signal is missing.
 
-    `recalibrated` is the confidence on the scale of a calibration map; `unfamiliar_p` the p-value
-    of an out-of-distribution detector. None: the model has no map, or no detector.
+    `recalibrated` is the confidence on the scale of a calibration map, `unfamiliar` what an
+    out-of-distribution detector says. None: the model has no map, or no detector. `monitors` are
+    those that the policy looks at.
     """
 
     prediction: Prediction
@@ -134,11 +152,21 @@ class Signals(Struct, frozen=True, gc=False):
     confidence: float | None
     scores: dict[str, float] | None
     recalibrated: float | None = None
-    unfamiliar_p: float | None = None
+    unfamiliar: Unfamiliar | None = None
+    monitors: tuple[Seen, ...] = ()
 
 
-def signals_of(prediction: Prediction) -> Signals:
+def signals_of(
+    prediction: Prediction,
+    unfamiliar: Unfamiliar | None = None,
+    monitors: tuple[Seen, ...] = (),
+) -> Signals:
     """Check a prediction as a whole and read its signals.
+
+    Args:
+        prediction: as it was posted.
+        unfamiliar: what the model's detector says; None without one.
+        monitors: those that the policy looks at.
 
     Raises:
         Invalid: no label, scores or output; scores that are not what they are declared to be;
@@ -161,7 +189,7 @@ def signals_of(prediction: Prediction) -> Signals:
         _check_depth(prediction.output)
     if confidence is not None:
         confidence = min(1.0, max(0.0, confidence))
-    return Signals(prediction, label, confidence, scores)
+    return Signals(prediction, label, confidence, scores, None, unfamiliar, monitors)
 
 
 def top_of(scores: dict[str, float]) -> str:

@@ -22,6 +22,8 @@ def a_decision(**changes: Any) -> Decision:
         "label": "positive",
         "confidence": 0.9,
         "segment": None,
+        "unfamiliar": None,
+        "monitors": (),
         "shadow": False,
         "outcome": Outcome(
             route="accept",

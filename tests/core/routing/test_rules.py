@@ -1,5 +1,6 @@
 """Each kind of rule as a table: a rule, a prediction, the state that follows, and why."""
 
+import uuid
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ from app.core.errors import Invalid
 from app.core.routing.decision import decide
 from app.core.routing.draw import Chance
 from app.core.routing.policy import trace_of
+from app.core.routing.prediction import Unfamiliar
 from tests.core.routing.cases import (
     ID,
     KEY_OF_DAY,
@@ -40,6 +42,7 @@ OF_SEGMENT = {
 }
 RECALIBRATED = {"confidence": {"below": 0.85, "scale": "recalibrated"}}
 ENTROPY = {"entropy": {"above": 0.7}}
+DETECTOR = uuid.UUID(int=1)
 UNFAMILIAR = {"out_of_distribution": {"max_p": 0.01}}
 MARGIN = {"margin": {"below": 0.15}}
 LABELS = {"labels": ["threat", "insult"]}
@@ -387,20 +390,35 @@ def test_novel_label_is_one_that_the_policy_does_not_declare(label: Any, state: 
 @pytest.mark.parametrize(
     ("condition", "signal", "state"),
     [
-        pytest.param(UNFAMILIAR, {"unfamiliar_p": 0.01}, "fired", id="as odd as the oddest"),
-        pytest.param(UNFAMILIAR, {"unfamiliar_p": 0.011}, "passed", id="less odd"),
+        pytest.param(
+            UNFAMILIAR,
+            {"unfamiliar": Unfamiliar(None, None, DETECTOR)},
+            "missing",
+            id="nothing to judge by",
+        ),
+        pytest.param(
+            UNFAMILIAR,
+            {"unfamiliar": Unfamiliar(0.01, 1.0, DETECTOR)},
+            "fired",
+            id="as odd as the oddest",
+        ),
+        pytest.param(
+            UNFAMILIAR, {"unfamiliar": Unfamiliar(0.011, 1.0, DETECTOR)}, "passed", id="less odd"
+        ),
         pytest.param(RECALIBRATED, {"recalibrated": 0.84}, "fired", id="below, once recalibrated"),
         pytest.param(RECALIBRATED, {"recalibrated": 0.85}, "passed", id="not below"),
     ],
 )
 def test_signals_that_a_model_may_have_besides_are_compared(
-    condition: dict[str, Any], signal: dict[str, float], state: str
+    condition: dict[str, Any], signal: dict[str, Any], state: str
 ) -> None:
     seen = msgspec.structs.replace(signals(confidence=0.9), **signal)
 
     outcome = decide(policy(rule(**condition)), seen, Chance(KEY_OF_DAY, ID.bytes))
 
-    assert (states(outcome), outcome.observed) == ([state], list(signal.values()))
+    (value,) = signal.values()
+    compared = value.p if isinstance(value, Unfamiliar) else value
+    assert (states(outcome), outcome.observed) == ([state], [compared])
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from app.core.routing.draw import Chance
 from app.core.routing.prediction import Signals
 from app.core.routing.rules.base import (
     FIRED,
+    MISSING,
     NOT_APPLICABLE,
     PASSED,
     Condition,
@@ -29,9 +30,12 @@ class OutOfDistribution(Specification, frozen=True, forbid_unknown_fields=True):
 
     def look(self, signals: Signals, chance: Chance) -> Finding:  # noqa: ARG002
         """Compare; at the threshold it fires. Without a detector there is nothing to miss."""
-        p = signals.unfamiliar_p
-        if p is None:
+        unfamiliar = signals.unfamiliar
+        if unfamiliar is None:
             return NOT_APPLICABLE, None
+        p = unfamiliar.p
+        if p is None:
+            return MISSING, None
         return (FIRED if p <= self.max_p else PASSED), p
 
     def threshold(self, label: str | None, segment: Segment) -> float:  # noqa: ARG002
