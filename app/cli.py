@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import signal
 import sys
 import uuid
@@ -38,6 +39,14 @@ cli = typer.Typer(
 )
 keys_cli = typer.Typer(no_args_is_help=True, help="Make, list and end keys.")
 cli.add_typer(keys_cli, name="keys")
+
+
+@keys_cli.callback()
+def keys_quietly() -> None:
+    """Make, list and end keys."""
+    # lines about migrations would stand between the key and whoever is to copy it
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
 
 DataDir = Annotated[
     Path | None,
@@ -308,7 +317,11 @@ def _with_context(settings: Settings, run: Callable[[Context, str], Awaitable[T]
         finally:
             await db.close()
 
+    new = settings.database_url is None and not (settings.data_dir / "pg" / "PG_VERSION").exists()
     with database(settings) as (url, _):
+        if new:
+            # perhaps the folder was misspelt: then nothing of what was there is here
+            print(f"Made a new database in {settings.data_dir}.", file=sys.stderr)  # noqa: T201
         return asyncio.run(go(url))
 
 
@@ -327,13 +340,19 @@ async def _work(url: str, settings: Settings, while_stdin: bool) -> None:
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - slow to import, for a person only
-    from rich.table import Table  # noqa: PLC0415
+    """Columns as wide as what is in them: an id that is cut off revokes nothing."""
+    if not rows:
+        print("No keys.")  # noqa: T201
+        return
+    table = [list(rows[0]), *([_cell(cell) for cell in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for cells in table:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        print(line.rstrip())  # noqa: T201
 
-    table = Table(*(rows[0] if rows else ["no keys"]))
-    for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row.values()))
-    Console().print(table)
+
+def _cell(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, list) else str(value or "")
 
 
 def _fail(sentence: str) -> NoReturn:

@@ -4,23 +4,30 @@ import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from app import __version__
 from app.api import (
+    admission,
+    compare,
     decisions,
+    detectors,
+    events,
     explain,
     health,
     imports,
     jobs,
     leases,
     metrics,
+    monitors,
     openapi,
+    plots,
     policies,
     predictions,
     problems,
     projects,
     prometheus,
+    references,
     shadow,
     simulate,
 )
@@ -41,7 +48,13 @@ ROUTERS = (
     imports.router,
     shadow.router,
     simulate.router,
+    references.router,
+    detectors.router,
+    compare.router,
     jobs.router,
+    monitors.router,
+    plots.router,
+    events.router,
     metrics.router,
     prometheus.router,
     projects.router,
@@ -60,6 +73,9 @@ def build(context: Context) -> Application:
         # it would redirect to whatever host the client sent
         redirect_slashes=False,
         generate_unique_id_function=openapi.operation_id,
+        dependencies=[Depends(admission.admitted)],
+        # a body that does not say what it is is taken for JSON, as everywhere else here
+        strict_content_type=False,
     )
     app.state.context = context
     for router in ROUTERS:

@@ -55,6 +55,8 @@ def serve(settings: Settings, *, with_worker: bool) -> None:
         EmbeddedPostgresError: the embedded database does not start.
         DatabaseUnavailable: nor can the other one be reached.
     """
+    # a product over a batch takes microseconds: BLAS threads would wait longer for each other
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # the server re-raises the signal that ended it; as an exit it unwinds what is entered below
     for number in STOP_SIGNALS:
         signal.signal(number, _stop)

@@ -55,6 +55,10 @@ INBOX_ROWS = Fact(
     "overrule_inbox_rows",
     "Commits whose counts wait for the worker; figures are exact all the same.",
 )
+FOLD_LAG = Fact(
+    "overrule_fold_lag_seconds",
+    "How long the oldest of them has been waiting; 0 when none does.",
+)
 DECISIONS = Fact(
     "overrule_decisions",
     "Decisions of the last 7 days, without shadow predictions.",

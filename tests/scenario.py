@@ -18,6 +18,7 @@ from app.flows import queues as queue_flows
 from app.flows import verdicts as verdict_flows
 from app.flows.context import Context
 from app.flows.predict import Answered, predict
+from app.store.ids import new_id
 from app.store.keys import find_project
 from app.store.policies import PolicyVersion
 
@@ -104,11 +105,55 @@ class Scenario:
     async def policy(self, *rules: dict[str, Any], **fields: Any) -> PolicyVersion:
         """An active policy of these rules; their queues are made where they are missing."""
         document = self.document(*rules, **fields)
-        for queue in {rule["queue"] for rule in rules if "queue" in rule}:
+        routing = [*rules, *document.get("on_drift", [])]
+        for queue in {one["queue"] for one in routing if "queue" in one}:
             await self.queue(queue)
         name = document["name"]
         put = await policy_flows.put(self.ctx, self.caller, name, document)
         return await policy_flows.activate(self.ctx, self.caller, name, put.version.version)
+
+    async def monitor(
+        self,
+        name: str,
+        state: str | None = None,
+        *,
+        model: str = "sentiment",
+        version: str = "1",
+        segment: str = "",
+    ) -> None:
+        """A monitor of a model, in a state for one version and segment: set, not evaluated."""
+        async with self.ctx.db.write() as tx:
+            await tx.raw.execute(
+                "INSERT INTO monitored_models (project_id, model, bucket_s, grace_s, lengths, "
+                "first_open) VALUES ($1, $2, 3600, 900, '{1}', 0) ON CONFLICT DO NOTHING",
+                self.project,
+                model,
+            )
+            await tx.raw.execute(
+                "INSERT INTO monitors (project_id, id, name, model, signal, settings) "
+                "VALUES ($1, $2, $3, $4, 'concept', '{}') ON CONFLICT DO NOTHING",
+                self.project,
+                new_id(),
+                name,
+                model,
+            )
+            if state is not None:
+                await tx.raw.execute(
+                    "INSERT INTO monitor_states (project_id, monitor_id, model_version, segment, "
+                    "length, state, track, evaluation_id, since) "
+                    "SELECT $1, id, $3, $4, 1, $5, '[]', $6, statement_timestamp() "
+                    "FROM monitors WHERE project_id = $1 AND name = $2 "
+                    "ON CONFLICT ON CONSTRAINT pk_monitor_states DO UPDATE "
+                    "SET state = excluded.state, evaluation_id = excluded.evaluation_id",
+                    self.project,
+                    name,
+                    version,
+                    segment,
+                    state,
+                    new_id(),
+                )
+        # another replica's worker sets states; this one hears of them within its cache's time
+        self.ctx.views.forget()
 
     async def leased(self, queue: str = "unrouted", reviewer: str = "r-17") -> Lease:
         """The first assignment of a queue, claimed."""

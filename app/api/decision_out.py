@@ -4,11 +4,13 @@ import uuid
 from datetime import datetime
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import replace
 
 from app.core.routing.decision import Answer, Asked, Decision
 from app.core.routing.monitors import Seen
 from app.core.routing.policy import Policy, TraceEntry, trace_of
+from app.core.routing.prediction import Unfamiliar
 from app.flows.predict import Answered
 
 
@@ -69,11 +71,18 @@ class DecisionOut(Struct, frozen=True, gc=False):
     monitors: Annotated[
         tuple[Seen, ...], Meta(description="The states of monitors that it relied on.")
     ]
+    unfamiliar: Annotated[
+        Unfamiliar | None, Meta(description="Null where the model had no detector.")
+    ]
     audit: AuditOut
     item: Annotated[Asked | None, Meta(description="Null when nobody is asked.")]
     shadow: bool
     resolution: Annotated[HumanAnswer | None, Meta(description="Null until a human settled it.")]
     decided_at: datetime
+    dry_run: Annotated[
+        bool | UnsetType,
+        Meta(description="Only where nothing was stored, and then true: the id finds nothing."),
+    ] = UNSET
 
     @classmethod
     def of(cls, answered: Answered) -> "DecisionOut":
@@ -93,12 +102,18 @@ class DecisionOut(Struct, frozen=True, gc=False):
             _trace(policy, decision),
             PolicyRef(policy.name, policy.version) if policy is not None else None,
             decision.monitors,
+            decision.unfamiliar,
             AuditOut(outcome.audited, outcome.audit_probability),
             decision.item,
             decision.shadow,
             HumanAnswer.of(decision.resolution) if decision.resolution is not None else None,
             decision.decided_at,
         )
+
+
+def dry(decision: DecisionOut) -> DecisionOut:
+    """A decision of which nothing was stored."""
+    return replace(decision, dry_run=True)
 
 
 def _trace(policy: Policy | None, decision: Decision) -> list[TraceEntry]:

@@ -5,13 +5,13 @@ from typing import Annotated, Literal
 
 import msgspec
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from app.api.auth import Ctx, Reading
 from app.api.decision_out import DecisionOut
 from app.api.paging import PAGE_ROWS, Cursor, Limit, after, cursor_of
-from app.api.text import OwnId
+from app.api.text import OwnId, Time, check_range
 from app.api.wire import reply
 from app.core.errors import Invalid
 from app.flows import decisions as flow
@@ -68,8 +68,8 @@ async def list_decisions(  # noqa: PLR0917 - one parameter per filter
     label: Text = None,
     segment: Annotated[str | None, Query(examples=["source:tweets"], max_length=513)] = None,
     audited: bool | None = None,
-    since: Annotated[AwareDatetime | None, Query(alias="from")] = None,
-    until: Annotated[AwareDatetime | None, Query(alias="to")] = None,
+    since: Annotated[Time | None, Query(alias="from")] = None,
+    until: Annotated[Time | None, Query(alias="to")] = None,
     limit: Limit = PAGE_ROWS,
     cursor: Cursor = None,
 ) -> Response:
@@ -77,6 +77,7 @@ async def list_decisions(  # noqa: PLR0917 - one parameter per filter
     if request_key is not None:
         found = await flow.find_by_request_key(ctx, caller.project, request_key)
         return reply(DecisionPage([DecisionOut.of(one) for one in found], None), 200)
+    check_range(since, until)
     wanted = Filter(
         model=model,
         model_version=model_version,
@@ -88,9 +89,12 @@ async def list_decisions(  # noqa: PLR0917 - one parameter per filter
         since=since,
         until=until,
     )
-    found, last = await flow.list_decisions(ctx, caller.project, wanted, after(cursor), limit)
+    found, last = await flow.list_decisions(
+        ctx, caller.project, wanted, after("decisions", cursor), limit
+    )
     page = DecisionPage(
-        [DecisionOut.of(one) for one in found], cursor_of(last) if last is not None else None
+        [DecisionOut.of(one) for one in found],
+        cursor_of("decisions", last) if last is not None else None,
     )
     return reply(page, 200)
 

@@ -11,12 +11,13 @@ from typing import Any
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.admission import are_lines
 from app.api.problems import internal_problem, problem_response
-from app.core.errors import Invalid, OverruleError, TooLarge
+from app.core.errors import Invalid, OverruleError, TooLarge, UnsupportedMediaType
 from app.store.ids import new_request_id
 from app.telemetry import REQUEST_SECONDS
 
-NDJSON_PATH = "/v1/predictions/batch"
+NDJSON_PATHS = ("/v1/predictions/batch", "/v1/references/", "/v1/detectors/")
 # for the figures alone, as nginx has it
 CLIENT_GONE = 499
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
@@ -75,7 +76,10 @@ class Edge:
             return Invalid("The address must not contain NUL characters.", loc=("path",))
         for name, value in scope["headers"]:
             if name == b"content-length" and value.isdigit() and int(value) > self.body_bytes_max:
-                return None if _streams(scope) else self._too_large()
+                if not _streams(scope):
+                    return self._too_large()
+            elif name == b"content-encoding" and value.lower() not in {b"", b"identity"}:
+                return _encoded(value)
         return None
 
     def _counted(self, scope: Scope, receive: Receive) -> Receive:
@@ -105,11 +109,18 @@ def _seconds(method: str, path: str, status: int) -> Any:
 
 def _streams(scope: Scope) -> bool:
     """Whether it is NDJSON where that is read line by line, with limits of its own."""
-    if scope["path"] != NDJSON_PATH:
+    if not scope["path"].startswith(NDJSON_PATHS):
         return False
     # of several the first counts, as for the route: what it reads whole must not pass as lines
     types = (value for name, value in scope["headers"] if name == b"content-type")
-    return next(types, b"").lower().startswith(b"application/x-ndjson")
+    return are_lines(next(types, b""))
+
+
+def _encoded(encoding: bytes) -> UnsupportedMediaType:
+    return UnsupportedMediaType(
+        f"A body is taken as it is, and not with the encoding {encoding[:128].decode('latin-1')}.",
+        loc=("header", "content-encoding"),
+    )
 
 
 def _request_id(scope: Scope) -> str:

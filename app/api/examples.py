@@ -7,15 +7,7 @@ reviewer r-17 corrects it. Bodies of Pydantic models have their examples beside 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from app.api.metrics_examples import (
-    ACCEPTED_ERROR,
-    AGREEMENT,
-    EFFORT,
-    POINT,
-    RANGE,
-    SUMMARY,
-    TURNAROUND,
-)
+from app.api.metrics_examples import MEASURES
 from app.api.whatif_examples import DONE_JOB, QUEUED_JOB, SIMULATE, SIMULATION_OF_ROWS
 from app.core.routing import a2i
 
@@ -80,6 +72,7 @@ DECISION = {
     ],
     "policy": {"name": "sentiment", "version": 1},
     "monitors": [],
+    "unfamiliar": None,
     "audit": {"selected": False, "probability": None},
     "item": {"id": ITEM_ID, "queue": "triage", "blocking": True},
     "shadow": False,
@@ -142,6 +135,16 @@ POLICY_DIFF = {
             "after": {**POLICY["rules"][2], "confidence": {"below": 0.9}},
             "position_before": 2,
             "position_after": 2,
+        }
+    ],
+    "on_drift": [
+        {
+            "monitor": "confidence",
+            "change": "added",
+            "before": None,
+            "after": {"monitor": "confidence", "when": "drifting", "raise_confidence_to": 0.95},
+            "position_before": None,
+            "position_after": 0,
         }
     ],
     "fields": [{"field": "audit.probability", "before": 0.02, "after": 0.05}],
@@ -358,7 +361,7 @@ EXAMPLES: dict[str, Example] = {
     "put_policy": Example(POLICY, {**POLICY_VERSION, "warnings": []}),
     "list_policies": Example(response=_page(ACTIVE_VERSION)),
     "get_policy": Example(response=ACTIVE_VERSION),
-    "activate_policy": Example(response=ACTIVE_VERSION),
+    "activate_policy": Example(response={**ACTIVE_VERSION, "retired": None}),
     "shadow_policy": Example(response={**POLICY_VERSION, "state": "shadow"}),
     "get_shadow_report": Example(response=SHADOW_REPORT),
     "retire_policy": Example(response={**ACTIVE_VERSION, "state": "retired"}),
@@ -377,11 +380,7 @@ EXAMPLES: dict[str, Example] = {
     "submit_verdict": Example(response=VERDICT),
     "get_item": Example(response=ITEM),
     "list_items": Example(response=_page(ITEM)),
-    "summary": Example(response=SUMMARY),
-    "timeseries": Example(response={**RANGE, "bucket": "hour", "points": [POINT]}),
-    "accepted_error": Example(response={**RANGE, **ACCEPTED_ERROR}),
-    "agreement": Example(response={**RANGE, **AGREEMENT}),
-    "turnaround": Example(response={**RANGE, **TURNAROUND, **EFFORT}),
+    **{name: Example(response=answer) for name, answer in MEASURES.items()},
     "create_project": Example(response=PROJECT),
     "list_projects": Example(response=_page(PROJECT)),
     "create_key": Example(response={**KEY, "key": KEY_TEXT}),

@@ -72,13 +72,14 @@ RECEIPT: dict[str, Any] = {
         "digest": "d5d3dfb3d8e60ad0dcc5031ae7a374390b089e5f245011f9935e9a9854fded34",
     },
     "monitors": [],
+    "unfamiliar": None,
     "draw": {
         "day": "2026-11-24",
         "available_at": "2026-11-25T00:00:00Z",
         "key_sha256": "fe1c4f8d055e92a2494e6f760d507c73e54c0d78dd176cbb789537d324203ec0",
         "key": "702457ed4b83531b1689796e6e81b77a2f0d1dac80c425667470601f94745d39",
     },
-    "digest": "8f78d3bd61014f8f76b4195385e54dc4327ef34c5961660c0ca290842b60e6b2",
+    "digest": "8a7428ac146419a6b648d4d83d503da6149a769526811dfad0761fa4ef21710d",
 }
 
 # by operationId

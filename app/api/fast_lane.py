@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.admission import admit
 from app.api.edge import Edge
 from app.api.problems import problem_response
 from app.core.errors import OverruleError
@@ -72,6 +73,7 @@ class FastLane:
         scope["route"] = route
         request = Request(scope, receive, send)
         try:
+            admit(route, scope)
             response = await handler(request)
         except OverruleError as error:
             response = problem_response(error, scope["overrule.request_id"])

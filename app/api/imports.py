@@ -8,12 +8,12 @@ from msgspec import Meta, Struct
 
 from app.api.auth import Ctx, Managing
 from app.api.policies import (
-    DOCUMENT_BYTES_MAX,
     RESERVED_NAMES,
     PolicyOut,
     PolicyPut,
     WarningOut,
 )
+from app.api.policy_text import DOCUMENT_BYTES_MAX, refuse_repeated_keys
 from app.api.wire import decode
 from app.core.errors import Invalid, Malformed, TooLarge
 from app.core.routing.document import Name
@@ -63,6 +63,7 @@ async def import_a2i_policy(
     if len(raw) > DOCUMENT_BYTES_MAX:
         raise TooLarge(f"Conditions have at most {DOCUMENT_BYTES_MAX} bytes.")
     body = decode(_body, raw)
+    refuse_repeated_keys(raw)
     if body.name in RESERVED_NAMES:
         raise Invalid(f"{body.name!r} is reserved; choose another name.", loc=("name",))
     put = await import_a2i(
@@ -84,8 +85,10 @@ def _object(conditions: Any) -> Any:
     if not isinstance(conditions, str):
         return conditions
     try:
-        return decode(_anything, conditions.encode())
+        found = decode(_anything, conditions.encode())
+        refuse_repeated_keys(conditions.encode())
     except Malformed as error:
         raise Invalid(error.detail, loc=(FIELD,)) from None
     except Invalid as error:
         raise Invalid.of([((FIELD,), why) for _, why in error.places]) from None
+    return found

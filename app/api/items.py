@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from app.api.auth import Ctx, Reading
 from app.api.paging import PAGE_ROWS, Cursor, Limit, Page, after, cursor_of
-from app.api.text import Name, OwnId
+from app.api.text import Name, OwnId, Time, check_range
 from app.core.review.states import AssignmentState, ItemState
 from app.core.review.verdict import Answer, Outcome
 from app.flows import items as flows
@@ -118,9 +118,9 @@ async def list_items(
     kind: Kind | None = None,
     model: Annotated[OwnId | None, Query()] = None,
     since: Annotated[
-        AwareDatetime | None, Query(alias="from", description="Default: seven days ago.")
+        Time | None, Query(alias="from", description="Default: seven days ago.")
     ] = None,
-    until: Annotated[AwareDatetime | None, Query(alias="to")] = None,
+    until: Annotated[Time | None, Query(alias="to")] = None,
     limit: Limit = PAGE_ROWS,
     cursor: Cursor = None,
 ) -> Page[ItemOut]:
@@ -128,9 +128,10 @@ async def list_items(
 
     A page that looked at 10,000 items ends there: it may be short and still have a next one.
     """
+    check_range(since, until)
     wanted = flows.Wanted(queue, state, kind, model, since, until)
-    page = await flows.list_items(ctx, caller.project, wanted, after(cursor), limit)
+    page = await flows.list_items(ctx, caller.project, wanted, after("items", cursor), limit)
     return Page(
         items=[ItemOut.of(item) for item in page.items],
-        next_cursor=cursor_of(page.next_after) if page.next_after else None,
+        next_cursor=cursor_of("items", page.next_after) if page.next_after else None,
     )

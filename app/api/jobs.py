@@ -18,7 +18,7 @@ WAIT_S_MAX = 30
 
 
 class ProgressOut(BaseModel):
-    """How far it is, in units of the job's own: of a simulation, decisions."""
+    """How far it is, in units of the job's own: of a simulation, decisions; of a fit, rows."""
 
     done: int
     total: int | None = Field(description="Null while it is not known; it may be a little high.")
@@ -49,7 +49,7 @@ class JobOut(BaseModel):
     """One job."""
 
     id: uuid.UUID
-    kind: str = Field(description="`simulation`: its result is a `Simulation`.")
+    kind: str = Field(description="`simulation`: its result is a `Simulation`; `fit_detector`.")
     state: JobState = Field(description="`queued` also before it is tried again.")
     progress: ProgressOut
     result: Any | None = Field(description="Null until it is done.")

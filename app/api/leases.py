@@ -191,8 +191,15 @@ class VerdictIn(BaseModel):
     )
 
     token: Token
-    verdict: Answer
-    label: LabelText | None = Field(None, description="With `correct`, and only with it.")
+    verdict: Answer = Field(
+        description="`confirm`: the model's label is right. `correct`: the model's label is wrong; "
+        "`label` carries the right one. On a blind item, where the model's label is not shown, "
+        "every label is given with `correct`. `cannot_tell`: it cannot be said from what is there. "
+        "`invalid`: the input is unusable."
+    )
+    label: LabelText | None = Field(
+        None, description="The right label: with `correct`, and only with it."
+    )
     seconds_spent: FiniteFloat | None = Field(None, ge=0, le=SECONDS_SPENT_LIMIT)
     comment: Prose | None = None
     source: Annotated[Storable, Field(max_length=256)] | None = Field(

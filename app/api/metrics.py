@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from app.api.auth import Ctx, Reading
 from app.api.decisions import parse_segment
@@ -18,14 +18,17 @@ from app.api.metrics_out import (
     SummaryOut,
     TurnaroundAnswer,
     TurnaroundOut,
+    WithoutLabelsOut,
     audited,
     effort_of,
     range_of,
     routed,
 )
+from app.api.text import Time
 from app.core.errors import Invalid
 from app.core.learning.period import Unit
 from app.flows import metrics as flows
+from app.flows.estimated_error import error_without_labels_of
 from app.store.counts import Selection
 
 router = APIRouter(tags=["metrics"])
@@ -67,7 +70,7 @@ def filters(  # noqa: PLR0917 - FastAPI passes them by name
         ),
     ] = None,
     start: Annotated[
-        AwareDatetime | None,
+        Time | None,
         Query(
             alias="from",
             description="Beginning of the range, rounded down to the hour; 7 days before its end "
@@ -75,7 +78,7 @@ def filters(  # noqa: PLR0917 - FastAPI passes them by name
         ),
     ] = None,
     end: Annotated[
-        AwareDatetime | None,
+        Time | None,
         Query(alias="to", description="End of the range, rounded up to the hour; else now."),
     ] = None,
 ) -> Filters:
@@ -118,11 +121,19 @@ async def timeseries(
 
 @router.get("/v1/metrics/accepted-error")
 async def accepted_error(ctx: Ctx, caller: Reading, asked: Asked) -> AcceptedErrorAnswer:
-    """Estimate the error of what was accepted, from audits."""
+    """Estimate the error of what was accepted, from audits.
+
+    Beside it stands what the model's own confidence says without any label.
+    """
     period, error = await flows.accepted_error_of(
         ctx, caller.project, asked.which, start=asked.start, end=asked.end
     )
-    return AcceptedErrorAnswer(**range_of(period), **AcceptedErrorOut.of(error).model_dump())
+    unlabelled = await error_without_labels_of(ctx, caller.project, period, asked.which)
+    return AcceptedErrorAnswer(
+        **range_of(period),
+        **AcceptedErrorOut.of(error).model_dump(),
+        without_labels=WithoutLabelsOut.of(unlabelled) if unlabelled is not None else None,
+    )
 
 
 @router.get("/v1/metrics/agreement")

@@ -29,6 +29,14 @@ ACCEPTED_ERROR = {
     "judges": ["single"],
     "confidence": 0.95,
 }
+WITHOUT_LABELS = {
+    "value": 0.031,
+    "low": 0.025,
+    "high": 0.037,
+    "predictions": 4000,
+    "basis": "all",
+    "assumes": "p(y|x) unchanged",
+}
 LOAD = {"queue": "triage", "depth": 2, "oldest_age_s": 125.25, "inflow": 1000, "outflow": 998}
 SUMMARY = {
     **RANGE,
@@ -53,4 +61,13 @@ POINT = {
     **EFFORT,
     "agreement": AGREEMENT,
     "accepted_error": ACCEPTED_ERROR,
+}
+
+# by operationId
+MEASURES = {
+    "summary": SUMMARY,
+    "timeseries": {**RANGE, "bucket": "hour", "points": [POINT]},
+    "accepted_error": {**RANGE, **ACCEPTED_ERROR, "without_labels": WITHOUT_LABELS},
+    "agreement": {**RANGE, **AGREEMENT},
+    "turnaround": {**RANGE, **TURNAROUND, **EFFORT},
 }

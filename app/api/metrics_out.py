@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -10,6 +10,7 @@ from app.core.learning.agreement import RoutedAgreement
 from app.core.learning.audits import AuditedShare
 from app.core.learning.period import Period, Unit
 from app.flows import metrics as flows
+from app.flows.estimated_error import Unlabelled
 from app.store.counts import Counted
 from app.store.metrics import Effort, QueueLoad, Turnaround
 
@@ -177,8 +178,42 @@ class AcceptedErrorOut(BaseModel):
         )
 
 
+class WithoutLabelsOut(BaseModel):
+    """The mean of 1 - confidence: an error that nobody has checked, and that never certifies."""
+
+    value: float | None
+    low: float | None = Field(description="99 % range of the realised share around it.")
+    high: float | None
+    predictions: int = Field(description="With a confidence, that it was made from.")
+    basis: Literal["all", "audited"] = Field(
+        description="`all` accepted decisions of the range; of more than 200,000 those drawn for "
+        "an audit, weighted."
+    )
+    assumes: str = Field(
+        description="It is blind to a change of what inputs mean, and as good as the confidence "
+        "is calibrated."
+    )
+
+    @classmethod
+    def of(cls, found: Unlabelled) -> "WithoutLabelsOut":
+        """From the estimate."""
+        estimate = found.estimate
+        return cls(
+            value=estimate.error,
+            low=None if estimate.interval is None else estimate.interval.low,
+            high=None if estimate.interval is None else estimate.interval.high,
+            predictions=estimate.predictions,
+            basis=found.basis,
+            assumes=estimate.assumes,
+        )
+
+
 class AcceptedErrorAnswer(AcceptedErrorOut, Range):
     """The error of what was accepted, over a range."""
+
+    without_labels: WithoutLabelsOut | None = Field(
+        description="What the model's own confidence says of the whole range. Null for one queue."
+    )
 
 
 class AgreementAnswer(AgreementOut, Range):

@@ -14,24 +14,33 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 from app.api import policy_schema, refusals
+from app.api.admission import JSON, NDJSON, YAML
+from app.api.compare import Compare, Comparison
 from app.api.decision_out import DecisionOut
 from app.api.decisions import DecisionPage
+from app.api.detector_examples import DETECTOR_EXAMPLES
+from app.api.detectors import PutDetector
 from app.api.examples import EXAMPLES, Example
 from app.api.explain import ExplanationOut, ReplayOut
 from app.api.explain_examples import EXPLAIN_EXAMPLES
 from app.api.imports import ImportA2I
-from app.api.predictions import NDJSON, Batch, Results, Row
-from app.api.problems import Place, Problem
+from app.api.monitor_examples import MONITOR_EXAMPLES
+from app.api.predictions import Batch, Results, Row
+from app.api.problems import Place, Problem, RowProblem
+from app.api.reference_examples import REFERENCE_EXAMPLES
+from app.api.references import PutReference
 from app.api.simulate import Simulate
 from app.core.access import Scope
+from app.core.drift import familiar
+from app.core.drift.build import ROWS_MAX
+from app.core.drift.familiar import FamiliarRow
+from app.core.drift.rows import ReferenceRow
 from app.core.routing.prediction import Prediction
 from app.core.routing.receipt import Receipt
 from app.core.routing.shadow_report import ShadowReport
 from app.core.routing.whatif.simulation import Simulation
 
 REF = "#/components/schemas/{name}"
-JSON = "application/json"
-YAML = "application/yaml"
 
 DESCRIPTION = """\
 A model-serving system posts each prediction and hears in milliseconds whether it may stand.
@@ -46,6 +55,8 @@ TAGS = {
     "decisions": "What was decided and why, and the human answer once it is there.",
     "policies": "Versioned documents of rules; one version is active per model.",
     "review": "Queues, leases, verdicts and items: what labeling tools call.",
+    "drift": "What a model was validated on, and whether what comes in is still that.",
+    "events": "A feed of what happened.",
     "metrics": "Shares, waiting times, agreement, and the error of what was accepted.",
     "jobs": "State, progress and result of what takes long.",
     "projects": "Projects and keys, for admin keys.",
@@ -89,9 +100,15 @@ STRUCTS: dict[str, tuple[Any, Any]] = {
     "get_shadow_report": (None, ShadowReport),
     # its answer is a job, but for rows
     "simulate_policy": (Simulate, None),
+    "put_reference": (PutReference, None),
+    "put_detector": (PutDetector, None),
+    "compare": (Compare, Comparison),
 }
+ALL_EXAMPLES = (
+    EXAMPLES | EXPLAIN_EXAMPLES | REFERENCE_EXAMPLES | DETECTOR_EXAMPLES | MONITOR_EXAMPLES
+)
 # as `application/x-ndjson`, one a line
-LINES = {Batch: Prediction, Results: Row}
+LINES = {Batch: Prediction, Results: Row, PutReference: ReferenceRow, PutDetector: FamiliarRow}
 TAKES_POLICY = {"put_policy", "validate_policy"}
 # they read the key without a dependency, which would cost as much as the decision
 PREDICTS = {"post_prediction", "post_predictions"}
@@ -102,6 +119,7 @@ ALSO = {
     "post_prediction": ("200", "The first decision again, or a dry run."),
     "put_policy": ("200", "The latest version, which says the same already."),
     "import_a2i_policy": ("200", "The latest version, which says the same already."),
+    "put_reference": ("200", "The latest version, which is the same already."),
 }
 
 
@@ -145,10 +163,12 @@ def _add_schemas(schemas: dict[str, Any]) -> None:
     structs = {part for pair in STRUCTS.values() for part in pair if part is not None} | {
         Row,
         Simulation,
+        ReferenceRow,
+        FamiliarRow,
     }
     _, added = msgspec.json.schema_components(list(structs), ref_template=REF)
     added |= policy_schema.components(REF)
-    for model in (Place, Problem):
+    for model in (Place, Problem, RowProblem):
         # there already where an answer holds one
         schemas.pop(model.__name__, None)
         added[model.__name__] = model.model_json_schema(
@@ -161,9 +181,13 @@ def _add_schemas(schemas: dict[str, Any]) -> None:
         "items": _ref("Prediction"),
         "maxItems": 1000,
     }
+    rows = {"type": "array", "items": _ref("ReferenceRow"), "maxItems": ROWS_MAX}
+    added["PutReference"]["properties"]["rows"] = {"anyOf": [rows, {"type": "null"}]}
+    rows = {"type": "array", "items": _ref("FamiliarRow"), "minItems": familiar.ROWS_MIN}
+    added["PutDetector"]["properties"]["rows"] = {"anyOf": [rows, {"type": "null"}]}
     document = {"anyOf": [_ref(policy_schema.NAME), {"type": "null"}]}
     added["Simulate"]["properties"]["document"] |= document
-    added["Row"]["properties"]["problem"] = {"anyOf": [_ref("Problem"), {"type": "null"}]}
+    added["Row"]["properties"]["problem"] = {"anyOf": [_ref("RowProblem"), {"type": "null"}]}
     both = sorted(added.keys() & schemas.keys())
     assert not both, f"two things are called {both}: the later would hide the earlier"
     schemas |= added
@@ -190,7 +214,9 @@ def _complete(path: str, operation: dict[str, Any], components: dict[str, Any]) 
         operation["parameters"] = [_DRY_RUN]
     _secure(name, operation)
     _put_examples(
-        operation, (EXAMPLES | EXPLAIN_EXAMPLES).get(name, Example()), components["schemas"]
+        operation,
+        ALL_EXAMPLES.get(name, Example()),
+        components["schemas"],
     )
     refusals.document(name, path, operation, components["responses"])
     for parameter in operation.get("parameters", ()):

@@ -1,11 +1,9 @@
 """Policies: documents in JSON or YAML, their versions, and which of them are in use."""
 
-import asyncio
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
-import yaml
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,17 +11,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.api import policy_schema
 from app.api.auth import Ctx, Managing, Reading
 from app.api.paging import PAGE_ROWS, Cursor, Limit, Page, after, next_cursor
+from app.api.policy_text import read_document
 from app.api.text import NAME_PATTERN
-from app.api.wire import decode
-from app.core.errors import Invalid, Malformed, TooLarge
+from app.core.errors import Invalid
 from app.core.routing.diff import Change, Diff
 from app.core.routing.life import VersionState
 from app.flows import policies as flow
-from app.store.policies import PolicyVersion
+from app.store.policies import PolicyVersion, Wanted
 
 router = APIRouter(tags=["policies"])
 
-DOCUMENT_BYTES_MAX = 256 * 1024
 # they are paths of their own
 RESERVED_NAMES = ("validate", "simulate", "import", "schema")
 NUMBER_MAX = 2**31 - 1
@@ -32,8 +29,6 @@ Number = Annotated[int, Path(ge=1, le=NUMBER_MAX)]
 OtherNumber = Annotated[
     int | None, Query(ge=1, le=NUMBER_MAX, description="The other version; the latest by default.")
 ]
-
-_anything = msgspec.json.Decoder(Any)
 
 
 class PolicyOut(BaseModel):
@@ -55,6 +50,21 @@ class PolicyOut(BaseModel):
     def of(cls, version: PolicyVersion) -> "PolicyOut":
         """From the stored version."""
         return cls.model_validate(_fields_of(version))
+
+
+class VersionRef(BaseModel):
+    """A version of a policy."""
+
+    name: str
+    version: int
+
+
+class ActivatedOut(PolicyOut):
+    """The version that decides now."""
+
+    retired: VersionRef | None = Field(
+        description="The one that decided for the model before; null where none did."
+    )
 
 
 class WarningOut(BaseModel):
@@ -105,8 +115,19 @@ class RuleChangeOut(BaseModel):
     position_after: int | None
 
 
+class ResponseChangeOut(BaseModel):
+    """One entry of `on_drift` that is different; the same one waits for the same state."""
+
+    monitor: str
+    change: Change
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    position_before: int | None = Field(description="Its index in `on_drift`, from 0.")
+    position_after: int | None
+
+
 class FieldChangeOut(BaseModel):
-    """One field outside the rules; null where the document leaves it out."""
+    """One other field; null where the document leaves it out."""
 
     field: str = Field(description="Its path, as `audit.probability`.")
     before: Any
@@ -119,6 +140,7 @@ class DiffOut(BaseModel):
     from_: int = Field(serialization_alias="from")
     to: int
     rules: list[RuleChangeOut]
+    on_drift: list[ResponseChangeOut]
     fields: list[FieldChangeOut]
 
     @classmethod
@@ -128,6 +150,9 @@ class DiffOut(BaseModel):
             from_=number,
             to=other,
             rules=[RuleChangeOut(**msgspec.structs.asdict(change)) for change in found.rules],
+            on_drift=[
+                ResponseChangeOut(**msgspec.structs.asdict(change)) for change in found.on_drift
+            ],
             fields=[FieldChangeOut(**msgspec.structs.asdict(change)) for change in found.fields],
         )
 
@@ -148,7 +173,7 @@ async def validate_policy(ctx: Ctx, caller: Managing, request: Request) -> Valid
 
     A warning names a rule that can never decide, because an earlier one fires whenever it would.
     """
-    warnings = await flow.validate(ctx, caller.project, await _document(request))
+    warnings = await flow.validate(ctx, caller.project, await read_document(request))
     return ValidOut(warnings=WarningOut.all_of(warnings))
 
 
@@ -182,20 +207,34 @@ async def put_policy(
     """Make the next version, as a draft; 200 with the latest one when it is the same document."""
     if name in RESERVED_NAMES:
         raise Invalid(f"{name!r} is reserved; choose another name.", loc=("path", "name"))
-    put = await flow.put(ctx, caller, name, await _document(request))
+    put = await flow.put(ctx, caller, name, await read_document(request))
     response.status_code = 201 if put.new else 200
     return PolicyPut(**_fields_of(put.version), warnings=WarningOut.all_of(put.warnings))
 
 
 @router.get("/v1/policies")
-async def list_policies(
-    ctx: Ctx, caller: Reading, limit: Limit = PAGE_ROWS, cursor: Cursor = None
+async def list_policies(  # noqa: PLR0917 - FastAPI passes them by name
+    ctx: Ctx,
+    caller: Reading,
+    name: Annotated[
+        str | None, Query(max_length=128, description="Only versions of this policy.")
+    ] = None,
+    model: Annotated[
+        str | None, Query(max_length=256, description="Only those that decide for this model.")
+    ] = None,
+    state: Annotated[
+        VersionState | None,
+        Query(description="With `model`, `active` finds the version that decides for it now."),
+    ] = None,
+    limit: Limit = PAGE_ROWS,
+    cursor: Cursor = None,
 ) -> Page[PolicyOut]:
-    """List all versions of all policies, in the order in which they were made."""
-    rows = await flow.list_versions(ctx, caller.project, after(cursor), limit)
+    """List versions of policies, in the order in which they were made."""
+    wanted = Wanted(name, model, state)
+    rows = await flow.list_versions(ctx, caller.project, wanted, after("policies", cursor), limit)
     return Page(
         items=[PolicyOut.of(row) for row in rows],
-        next_cursor=next_cursor([row.id for row in rows], limit),
+        next_cursor=next_cursor("policies", [row.id for row in rows], limit),
     )
 
 
@@ -217,9 +256,11 @@ async def diff_policy(
 @router.post("/v1/policies/{name}/versions/{number}/activate")
 async def activate_policy(
     ctx: Ctx, caller: Managing, name: PolicyName, number: Number
-) -> PolicyOut:
+) -> ActivatedOut:
     """Let a version decide for its model from now on; the one that did is retired."""
-    return PolicyOut.of(await flow.activate(ctx, caller, name, number))
+    version, former = await flow.activate_and_tell(ctx, caller, name, number)
+    retired = VersionRef(name=former.name, version=former.version) if former is not None else None
+    return ActivatedOut(**_fields_of(version), retired=retired)
 
 
 @router.post("/v1/policies/{name}/versions/{number}/shadow")
@@ -263,45 +304,3 @@ def _fields_of(version: PolicyVersion) -> dict[str, Any]:
         "created_by": version.created_by,
         "activated_at": version.activated_at,
     }
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """YAML as far as JSON goes.
-
-    No aliases: a few lines of them unfold into gigabytes. No repeated keys: the later one would
-    win without a word.
-    """
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases are not allowed")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:  # noqa: ARG002
-        mapping = super().construct_mapping(node, deep=True)
-        if len(mapping) != len(node.value):
-            raise yaml.YAMLError("a key stands twice in one mapping")
-        return mapping
-
-
-def _yaml(raw: bytes) -> Any:
-    """Seconds for the largest document: not for the thread that answers predictions."""
-    return yaml.load(raw, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader with less
-
-
-async def _document(request: Request) -> Any:
-    """The body as plain data: JSON, or YAML where the content type says so."""
-    raw = await request.body()
-    if len(raw) > DOCUMENT_BYTES_MAX:
-        raise TooLarge(f"A policy document has at most {DOCUMENT_BYTES_MAX} bytes.")
-    if "yaml" not in request.headers.get("content-type", "").lower():
-        return decode(_anything, raw)
-    try:
-        # through JSON: a date becomes text, NaN null, and what is left must be a document anyway
-        loaded = await asyncio.to_thread(_yaml, raw)
-        return decode(_anything, msgspec.json.encode(loaded, order=None))
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        raise Malformed(f"Not valid YAML: {error}.", loc=("body",)) from None
-    except (LookupError, AttributeError):
-        # what the library makes of a tag that its text does not fit, as in `!!bool maybe`
-        raise Malformed("Not valid YAML: a tag does not fit its value.", loc=("body",)) from None

@@ -5,11 +5,14 @@ from typing import Any
 
 import msgspec
 
-from app.core.routing.document import RESERVED_IDS, Audit, Head, RuleHead
+from app.core.routing.document import RESERVED_IDS, Audit, DriftResponse, Head, RuleHead
 from app.core.routing.rules import BARE, KINDS
 
 NAME = "PolicyDocument"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+_ASKS = {"properties": {"queue": {"type": "string"}}, "required": ["queue"]}
 
 
 def document() -> dict[str, Any]:
@@ -21,8 +24,8 @@ def document() -> dict[str, Any]:
 def components(ref_template: str) -> dict[str, Any]:
     """`PolicyDocument` and the schemas that it refers to.
 
-    It says what a schema can say; that queues exist, labels are declared, expressions compile and
-    audit probabilities keep their ratio is for `POST /v1/policies/validate`.
+    It says what a schema can say; that queues and monitors exist, labels are declared, expressions
+    compile and audit probabilities keep their ratio is for `POST /v1/policies/validate`.
 
     Args:
         ref_template: where schemas stand in the document, with `{name}`.
@@ -45,8 +48,24 @@ def components(ref_template: str) -> dict[str, Any]:
         "description": "One condition, and what follows when it fires.",
         "oneOf": [_rule(name, ref_template) for name in KINDS],
     }
+    _complete_response(schemas[DriftResponse.__name__])
     schemas[NAME] = document
     return schemas
+
+
+def _complete_response(response: dict[str, Any]) -> None:
+    """What a drift response must have: an effect, and a queue exactly where it routes."""
+    response["anyOf"] = [
+        {"properties": {effect: {"type": type_}}, "required": [effect]}
+        for effect, type_ in (
+            ("raise_confidence_to", "number"),
+            ("audit_probability", "number"),
+            ("route", "string"),
+        )
+    ]
+    response["if"] = {"properties": {"route": {"const": "review"}}, "required": ["route"]}
+    response["then"] = _ASKS
+    response["else"] = {"properties": {"queue": {"type": "null"}, "priority": {"type": "null"}}}
 
 
 def _rule(kind: str, ref_template: str) -> dict[str, Any]:
@@ -58,9 +77,8 @@ def _rule(kind: str, ref_template: str) -> dict[str, Any]:
     rule["properties"][kind] = _condition(kind, ref_template)
     rule["properties"]["id"]["not"] = {"enum": sorted(RESERVED_IDS)}
     rule["required"].append(kind)
-    asks = {"properties": {"queue": {"type": "string"}}, "required": ["queue"]}
     rule["if"] = {"properties": {"route": {"const": "review"}}}
-    rule["then"] = asks
+    rule["then"] = _ASKS
     rule["else"] = {"properties": {"queue": {"type": "null"}}}
     return rule
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -12,13 +13,14 @@ from starlette.responses import Response
 from starlette.types import Receive, Send
 from starlette.types import Scope as AsgiScope
 
+from app.api.admission import NDJSON, sends_lines
 from app.api.auth import context
-from app.api.decision_out import DecisionOut
+from app.api.decision_out import DecisionOut, dry
 from app.api.problems import problem_of
 from app.api.wire import decode, decode_outline, encode, may_hold_nul, refuse_nul, reply
 from app.core.access import Scope
 from app.core.errors import Invalid, Malformed, OverruleError, TooLarge, Unavailable
-from app.core.routing.prediction import Prediction
+from app.core.routing.prediction import Key, Prediction
 from app.flows import predict as flow
 from app.flows.authenticate import authenticate
 from app.flows.context import Context
@@ -26,7 +28,6 @@ from app.flows.predict import Answered
 
 router = APIRouter(tags=["predictions"])
 
-NDJSON = "application/x-ndjson"
 # lines that are committed together
 CHUNK_ROWS = 500
 CHUNK_BYTES = 8 * 2**20
@@ -59,7 +60,15 @@ _BATCH_END = re.compile(rb"\s*\}\s*")
 # takes the square of its length
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[][{},]', re.DOTALL)
 
+
+class _Keyed(msgspec.Struct, frozen=True):
+    """What names a row, whatever else is in it."""
+
+    request_key: Key
+
+
 _prediction = msgspec.json.Decoder(Prediction)
+_keyed = msgspec.json.Decoder(_Keyed)
 _batch = msgspec.json.Decoder(Batch)
 
 
@@ -75,7 +84,7 @@ async def post_prediction(request: Request) -> Response:
     prediction = decode(_prediction, await request.body())
     if request.scope["query_string"] and _dry_run(request):
         answered = await flow.dry_run(ctx, caller.project, prediction)
-        return reply(DecisionOut.of(answered), 200)
+        return reply(dry(DecisionOut.of(answered)), 200)
     (result,) = await flow.predict(ctx, caller.project, [prediction], _answer)
     if isinstance(result, OverruleError):
         raise result
@@ -87,11 +96,13 @@ async def post_predictions(request: Request) -> Response:
     """Decide many predictions, each for itself.
 
     The answer has one row per prediction, in order: a bad row never loses the others. As
-    `application/x-ndjson` one prediction a line, answered as a stream of rows.
+    `application/x-ndjson` one prediction a line, answered as a stream of rows. The problem of a row
+    names it: `row` is its index from 0, or with NDJSON the number of its line from 1, blank ones
+    counted; `request_key` is there where it could be read.
     """
     ctx = context(request)
     caller = await authenticate(ctx, request.headers.get("authorization"), Scope.PREDICT)
-    if request.headers.get("content-type", "").lower().startswith(NDJSON):
+    if sends_lines(request):
         return _Lines(_Stream(ctx, caller.project, request))
     body = await request.body()
     raws = _raws(body)
@@ -103,7 +114,9 @@ async def post_predictions(request: Request) -> Response:
         )
     too_long = TooLarge(f"A prediction of a batch has at most {row_bytes_max} bytes.")
     rows = [raw if memoryview(raw).nbytes <= row_bytes_max else too_long for raw in raws]
-    decided = await _decide_rows(ctx, caller.project, rows, with_nul=may_hold_nul(body))
+    decided = await _decide_rows(
+        ctx, caller.project, rows, range(len(rows)), with_nul=may_hold_nul(body)
+    )
     content = b'{"results":[' + b",".join(decided) + b"]}"
     return Response(content, 200, media_type="application/json")
 
@@ -156,12 +169,15 @@ def _rows_by_brackets(body: bytes) -> list[bytes] | None:
 
 
 async def _decide_rows(
-    ctx: Context, project_id: Any, raws: Iterable[Any], *, with_nul: bool
+    ctx: Context, project_id: Any, raws: Sequence[Any], numbers: Sequence[int], *, with_nul: bool
 ) -> list[bytes]:
-    """Per row, what became of it, as JSON."""
+    """Per row, what became of it, as JSON; `numbers` are the rows' own in the request."""
     read = (_read(raw, with_nul=with_nul) for raw in raws)
     results = await flow.predict(ctx, project_id, read, _row)
-    return [result if isinstance(result, bytes) else _refused_row(result) for result in results]
+    return [
+        result if isinstance(result, bytes) else _refused_row(result, numbers[at], raws[at])
+        for at, result in enumerate(results)
+    ]
 
 
 def _read(raw: Any, *, with_nul: bool) -> Prediction | OverruleError:
@@ -181,8 +197,12 @@ def _row(answered: Answered) -> bytes:
     return encode(Row(201 if answered.first else 200, decision=DecisionOut.of(answered)))
 
 
-def _refused_row(error: OverruleError) -> bytes:
+def _refused_row(error: OverruleError, number: int, raw: Any) -> bytes:
     problem = problem_of(error)
+    problem["row"] = number
+    # it is named where it says its name and that can be read
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError):
+        problem["request_key"] = _keyed.decode(raw).request_key
     return encode(Row(problem["status"], problem=problem))
 
 
@@ -222,40 +242,63 @@ class _Stream:
         finally:
             self._answered.put_nowait(None)
 
-    async def _decide(self, chunk: list[Any]) -> bytes:
+    async def _decide(self, chunk: "_Chunk") -> bytes:
+        lines, numbers = chunk.lines, chunk.numbers
         try:
-            with_nul = any(isinstance(line, bytes) and may_hold_nul(line) for line in chunk)
-            rows = await _decide_rows(self._ctx, self._project_id, chunk, with_nul=with_nul)
+            with_nul = any(isinstance(line, bytes) and may_hold_nul(line) for line in lines)
+            rows = await _decide_rows(
+                self._ctx, self._project_id, lines, numbers, with_nul=with_nul
+            )
         except Unavailable as error:
-            rows = [_refused_row(error)] * len(chunk)
+            rows = [_refused_row(error, *row) for row in zip(numbers, lines, strict=True)]
         return b"".join(row + b"\n" for row in rows)
 
-    async def _chunks(self) -> AsyncIterator[list[Any]]:
+    async def _chunks(self) -> AsyncIterator["_Chunk"]:
         """Lines that are committed together."""
-        chunk: list[Any] = []
-        size = 0
-        async for line in self._lines():
-            chunk.append(line)
-            size += len(line) if isinstance(line, bytes) else 0
-            if len(chunk) == CHUNK_ROWS or size > CHUNK_BYTES:
+        chunk = _Chunk()
+        async for number, line in self._lines():
+            chunk.add(number, line)
+            if chunk.is_full():
                 yield chunk
-                chunk, size = [], 0
-        if chunk:
+                chunk = _Chunk()
+        if chunk.lines:
             yield chunk
 
-    async def _lines(self) -> AsyncIterator[Any]:
-        """Lines that are not blank; one past a limit comes as its error."""
+    async def _lines(self) -> AsyncIterator[tuple[int, Any]]:
+        """Lines that are not blank, with their numbers; one past a limit comes as its error."""
         settings = self._ctx.settings
         count = 0
-        async for line in _split(self._request.stream(), settings.line_bytes_max):
+        async for number, line in _numbered(self._request.stream(), settings.line_bytes_max):
             count += 1
             if count > settings.ndjson_rows_max:
-                yield TooLarge(
-                    f"A request has at most {settings.ndjson_rows_max} lines; this one and those "
-                    "after it were not read."
+                yield (
+                    number,
+                    TooLarge(
+                        f"A request has at most {settings.ndjson_rows_max} lines; this one and "
+                        "those after it were not read."
+                    ),
                 )
                 return
-            yield line
+            yield number, line
+
+
+class _Chunk:
+    """Lines that are committed together, each with its number in the request."""
+
+    def __init__(self) -> None:
+        self.lines: list[Any] = []
+        self.numbers: list[int] = []
+        self._size = 0
+
+    def add(self, number: int, line: Any) -> None:
+        """One more line, or the error in its place."""
+        self.lines.append(line)
+        self.numbers.append(number)
+        self._size += len(line) if isinstance(line, bytes) else 0
+
+    def is_full(self) -> bool:
+        """Whether it is time to commit."""
+        return len(self.lines) == CHUNK_ROWS or self._size > CHUNK_BYTES
 
 
 class _Lines(Response):
@@ -279,22 +322,32 @@ class _Lines(Response):
         await send({"type": "http.response.body", "body": b""})
 
 
-async def _split(stream: AsyncIterator[bytes], line_bytes_max: int) -> AsyncIterator[Any]:
+async def split_lines(stream: AsyncIterator[bytes], line_bytes_max: int) -> AsyncIterator[Any]:
     """The lines of a byte stream; never holds more of a line than is allowed."""
+    async for _, line in _numbered(stream, line_bytes_max):
+        yield line
+
+
+async def _numbered(
+    stream: AsyncIterator[bytes], line_bytes_max: int
+) -> AsyncIterator[tuple[int, Any]]:
+    """The same, each with its number, blank lines counted."""
     rest = b""
     too_long = TooLarge(f"A line has at most {line_bytes_max} bytes.")
     skipping = False
+    number = 0
     async for part in stream:
         *whole, rest = (rest + part).split(b"\n")
         for line in whole:
+            number += 1
             if skipping or len(line) > line_bytes_max:
-                yield too_long
+                yield number, too_long
                 skipping = False
             elif line.strip():
-                yield line
+                yield number, line
         if len(rest) > line_bytes_max:
             skipping, rest = True, b""
     if skipping:
-        yield too_long
+        yield number + 1, too_long
     elif rest.strip():
-        yield rest
+        yield number + 1, rest

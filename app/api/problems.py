@@ -20,6 +20,7 @@ STATUS: list[tuple[type[errors.OverruleError], int]] = [
     (errors.Malformed, 400),
     (errors.Invalid, 422),
     (errors.TooLarge, 413),
+    (errors.UnsupportedMediaType, 415),
     (errors.Conflict, 409),
     (errors.Unavailable, 503),
 ]
@@ -45,6 +46,18 @@ class Problem(BaseModel):
     detail: str = Field(description="A sentence; for people.")
     errors: list[Place] = []
     instance: str | None = Field(None, description="The request's id, as in X-Request-Id.")
+
+
+class RowProblem(Problem):
+    """What is wrong with one row of many."""
+
+    row: int = Field(
+        description="Its index from 0; with NDJSON the number of its line from 1, blank ones "
+        "counted."
+    )
+    request_key: str | None = Field(
+        None, description="The row's own; left out where it could not be read."
+    )
 
 
 class ProblemResponse(JSONResponse):
@@ -110,6 +123,8 @@ def install(app: FastAPI) -> None:
         if error.status_code == 400:  # noqa: PLR2004
             unread = errors.Malformed("The body cannot be read as JSON.", loc=("body",))
             return problem_response(unread, request_id_of(request))
+        if error.status_code in {404, 405}:
+            return _no_such_call(request, error.status_code)
         title = str(error.detail)
         code = title.lower().replace(" ", "_")
         return ProblemResponse(
@@ -117,6 +132,31 @@ def install(app: FastAPI) -> None:
             error.status_code,
             headers=dict(error.headers or {}),
         )
+
+
+def _no_such_call(request: Request, status: int) -> ProblemResponse:
+    """The path is unknown (404), or has other methods (405)."""
+    path = request.scope["path"]
+    request_id = request_id_of(request)
+    methods = ", ".join(sorted(_methods_of(request.app.routes, path)))
+    if status == 404 or not methods:  # noqa: PLR2004
+        detail = f"There is no path {path[:256]}; GET /docs shows those that there are."
+        return ProblemResponse(_problem(404, "not_found", detail, [], request_id), 404)
+    detail = f"{request.method[:32]} is no method of this path, which has {methods}."
+    problem = _problem(405, "method_not_allowed", detail, [], request_id)
+    return ProblemResponse(problem, 405, headers={"Allow": methods})
+
+
+def _methods_of(routes: Sequence[Any], path: str) -> set[str]:
+    """Of all routes with that path: the framework names those of the first alone."""
+    found: set[str] = set()
+    for route in routes:
+        inside = getattr(route, "original_router", None)
+        if inside is not None:
+            found |= _methods_of(inside.routes, path)
+        elif route.path_regex.match(path):
+            found |= route.methods or set()
+    return found
 
 
 def request_id_of(request: Request) -> str | None:
@@ -128,7 +168,12 @@ def _from_validation(found: Sequence[Any]) -> errors.OverruleError:
     if any(place["type"] == "json_invalid" for place in found):
         return errors.Malformed("The body is not valid JSON.", loc=("body",))
     # the framework puts "body", "query" or "path" first; a body's field is named by itself
-    return errors.Invalid.of([(_loc(place["loc"]), f"{place['msg']}.") for place in found])
+    return errors.Invalid.of([(_loc(place["loc"]), _sentence(place["msg"])) for place in found])
+
+
+def _sentence(message: str) -> str:
+    said = message.removeprefix("Value error, ")
+    return f"{said[:1].upper()}{said[1:]}."
 
 
 def _loc(loc: errors.Loc) -> errors.Loc:

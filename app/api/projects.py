@@ -99,10 +99,10 @@ async def list_projects(
     cursor: Cursor = None,
 ) -> Page[ProjectOut]:
     """List all projects."""
-    rows = await flows.list_projects(ctx, after(cursor), limit)
+    rows = await flows.list_projects(ctx, after("projects", cursor), limit)
     return Page(
         items=[ProjectOut.of(row) for row in rows],
-        next_cursor=next_cursor([row.id for row in rows], limit),
+        next_cursor=next_cursor("projects", [row.id for row in rows], limit),
     )
 
 
@@ -129,10 +129,10 @@ async def list_keys(
     cursor: Cursor = None,
 ) -> Page[KeyOut]:
     """List keys, of one project or of all."""
-    rows = await flows.list_keys(ctx, after(cursor), limit, project)
+    rows = await flows.list_keys(ctx, after("keys", cursor), limit, project)
     return Page(
         items=[KeyOut.of(row) for row in rows],
-        next_cursor=next_cursor([row.id for row in rows], limit),
+        next_cursor=next_cursor("keys", [row.id for row in rows], limit),
     )
 
 

@@ -82,6 +82,7 @@ def _project_samples(facts: ProjectFacts) -> list[Sample]:
     project, found = facts.project, facts.summary
     samples: list[Sample] = [
         (telemetry.INBOX_ROWS, (project,), facts.inbox_rows),
+        (telemetry.FOLD_LAG, (project,), facts.fold_lag_s),
         (telemetry.TURNAROUND, (project, "0.5"), found.turnaround.p50_s),
         (telemetry.TURNAROUND, (project, "0.9"), found.turnaround.p90_s),
         (telemetry.TURNAROUND, (project, "0.99"), found.turnaround.p99_s),

@@ -111,10 +111,10 @@ async def list_queues(
     ctx: Ctx, caller: Reading, limit: Limit = PAGE_ROWS, cursor: Cursor = None
 ) -> Page[QueueOut]:
     """List queues with their settings and figures."""
-    rows = await flows.list_queues(ctx, caller.project, after(cursor), limit)
+    rows = await flows.list_queues(ctx, caller.project, after("queues", cursor), limit)
     return Page(
         items=[QueueOut.of(row) for row in rows],
-        next_cursor=next_cursor([row.queue.id for row in rows], limit),
+        next_cursor=next_cursor("queues", [row.queue.id for row in rows], limit),
     )
 
 

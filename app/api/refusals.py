@@ -7,8 +7,12 @@ from app.core import errors
 
 ANYWHERE = (errors.DatabaseUnavailable, errors.Unavailable)
 WITH_KEY = (errors.Unauthenticated, errors.Forbidden)
-WITH_PARAMETERS = (errors.Invalid,)
-WITH_BODY = (errors.Malformed, errors.Invalid, errors.TooLarge)
+WITH_BODY = (
+    errors.Malformed,
+    errors.Invalid,
+    errors.TooLarge,
+    errors.UnsupportedMediaType,
+)
 
 # what does not follow from the shape of the operation
 PARTICULAR: dict[str, tuple[type[errors.OverruleError], ...]] = {
@@ -26,15 +30,22 @@ PARTICULAR: dict[str, tuple[type[errors.OverruleError], ...]] = {
     ),
     "shadow_policy": (errors.StateConflict,),
     "rollback_policy": (errors.NoEarlierVersion,),
+    "put_detector": (errors.Overloaded,),
+    "retire_detector": (errors.StateConflict,),
     "simulate_policy": (errors.NotFound, errors.Overloaded),
+    "put_monitor": (errors.MonitorFixed, errors.MonitorsFull, errors.TimingFixed),
+    "delete_monitor": (errors.MonitorInUse,),
+    "accept_monitor": (errors.NothingToAccept,),
     "create_project": (errors.NameTaken,),
     "create_key": (errors.NotFound,),
     "ready": (errors.NotReady,),
 }
 # answered as long as the process lives
 NEVER_REFUSED = {"live"}
+# asked with whatever hangs on their address
+PROBES = {"live", "ready"}
 # a PUT makes what is not there
-MAKES_IT = {"put_policy", "put_queue"}
+MAKES_IT = {"put_monitor", "put_policy", "put_queue", "put_reference", "put_detector"}
 
 STATUSES = {
     400: "The body is not what its content type says",
@@ -43,6 +54,7 @@ STATUSES = {
     404: "Not in this project",
     409: "Does not fit the present state; nothing was changed",
     413: "Past a limit of size",
+    415: "The body is of a kind that is not read here",
     422: "Cannot be taken; `errors` name the fields",
     503: "Overloaded or without database; nothing is half-done, send it again",
 }
@@ -87,8 +99,9 @@ def _errors(name: str, path: str, operation: dict[str, Any]) -> set[type[errors.
         found.update(WITH_KEY)
     if "requestBody" in operation:
         found.update(WITH_BODY)
-    if operation.get("parameters"):
-        found.update(WITH_PARAMETERS)
+    if name not in PROBES:
+        # a parameter that is not known
+        found.add(errors.Invalid)
     if "{" in path and name not in MAKES_IT:
         found.add(errors.NotFound)
     return found

@@ -1,5 +1,6 @@
 """What-if: a policy over recorded decisions or posted rows."""
 
+import asyncio
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -11,7 +12,8 @@ from starlette.responses import Response
 
 from app.api.auth import Ctx, Reading
 from app.api.jobs import JobOut
-from app.api.policies import DOCUMENT_BYTES_MAX, NUMBER_MAX
+from app.api.policies import NUMBER_MAX
+from app.api.policy_text import DOCUMENT_BYTES_MAX, refuse_repeated_keys
 from app.api.wire import decode, encode, reply
 from app.core.access import Caller
 from app.core.errors import Invalid, TooLarge
@@ -101,12 +103,17 @@ async def simulate_policy(ctx: Ctx, caller: Reading, request: Request) -> Respon
     Recorded decisions of its model, of the last 7 days unless told otherwise, are decided again by
     a job: 202 with the job, whose result is a `Simulation`. Posted rows are compared with what the
     active policy says, at once: 200. Either way nothing is changed. The routes are exact, also what
-    chance decides; errors are estimated from human answers to audits and reviews.
+    chance decides; errors are estimated from human answers to audits and reviews. Monitors and
+    detectors say what was recorded with each decision, or what they say now of posted rows.
 
     With `sweep` one rule of the kind confidence, margin, entropy, risk or disagreement is tried at
     each threshold, and the result has a curve: how much is reviewed, and what escapes.
     """
-    body = decode(_body, await request.body())
+    raw = await request.body()
+    body = decode(_body, raw)
+    if body.document is not None:
+        # rows may make it long: not for the thread that answers predictions
+        await asyncio.to_thread(refuse_repeated_keys, raw)
     policy = await _policy(ctx, caller, body)
     sweep = None
     if body.sweep is not None:

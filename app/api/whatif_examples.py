@@ -75,6 +75,7 @@ SIMULATION = {
     "errors_escaping": {"value": 113.7, "low": 37.9, "high": 379.0},
     "errors_caught": {"value": 300.0, "low": 270.0, "high": 332.0},
     "covered_until": "2026-11-24T12:00:00Z",
+    "without_monitors": 0,
     "curve": [
         {
             "threshold": 0.8,

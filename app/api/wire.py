@@ -4,6 +4,7 @@ msgspec names the place of a mistake itself, so there is no second model to expl
 refused.
 """
 
+import re
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,6 +16,12 @@ from app.core.routing.document import place_of
 T = TypeVar("T")
 
 encode = msgspec.json.encode
+# text up to the first escape of a surrogate that is no half of a pair
+_LONE_SURROGATE = re.compile(
+    rb"(?:[^\\]++|\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\(?!u[dD][89a-fA-F]).)*+"
+    rb"(\\u[dD][89a-fA-F]..)",
+    re.DOTALL,
+)
 
 
 def decode(decoder: "msgspec.json.Decoder[T]", raw: bytes) -> T:
@@ -67,7 +74,7 @@ def decode_outline(decoder: "msgspec.json.Decoder[T]", raw: Any) -> T:
     except msgspec.ValidationError as error:
         raise Invalid.of([place_of(error)]) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Malformed(f"Not valid JSON: {error}.", loc=("body",)) from None
+        raise Malformed(f"Not valid JSON: {_why(error, raw)}.", loc=("body",)) from None
     except RecursionError:
         raise Invalid("Nested too deeply.", loc=("body",)) from None
 
@@ -75,6 +82,21 @@ def decode_outline(decoder: "msgspec.json.Decoder[T]", raw: Any) -> T:
 def reply(value: Any, status: int) -> Response:
     """A JSON response of a struct."""
     return Response(encode(value), status, media_type="application/json")
+
+
+def _why(error: Exception, raw: Any) -> str:
+    """What is wrong with a text that is no JSON.
+
+    msgspec calls half of a surrogate pair at the end of a string a truncated text. It would have
+    stopped there before any other mistake, so one that is found is the one it means.
+    """
+    reason = str(error)
+    if "truncated" in reason or "surrogate" in reason:
+        lone = _LONE_SURROGATE.match(memoryview(raw))
+        if lone is not None:
+            escape = lone[1].decode("latin-1")
+            return f"{escape} (byte {lone.start(1)}) is half of a surrogate pair and no character"
+    return reason
 
 
 def _refuse_nul(value: Any, loc: tuple[str | int, ...]) -> None:

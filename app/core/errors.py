@@ -8,6 +8,7 @@ The edge alone turns a family into an HTTP status, in one table (`app/api/proble
     ├── NotFound                 no such thing in this project
     ├── Invalid                  the request says something that cannot be taken
     ├── TooLarge                 a limit of size was passed
+    ├── UnsupportedMediaType     the body is of a kind that is not read here
     ├── Conflict                 the request does not fit the present state
     └── Unavailable              nothing is wrong with the request; send it again
 """
@@ -93,6 +94,12 @@ class TooLarge(OverruleError):
     code = "too_large"
 
 
+class UnsupportedMediaType(OverruleError):
+    """The body is of a kind, or encoded in a way, that is not read here."""
+
+    code = "unsupported_media_type"
+
+
 class Conflict(OverruleError):
     """The request does not fit the present state."""
 
@@ -139,6 +146,36 @@ class NameTaken(Conflict):
     """Something of that name is already there."""
 
     code = "name_taken"
+
+
+class MonitorFixed(Conflict):
+    """What a monitor watches, and of which model, cannot change; nothing was changed."""
+
+    code = "monitor_fixed"
+
+
+class TimingFixed(Conflict):
+    """All monitors of a model share their buckets and windows; nothing was changed."""
+
+    code = "timing_fixed"
+
+
+class MonitorsFull(Conflict):
+    """The model has as many monitors as it may have."""
+
+    code = "monitors_full"
+
+
+class MonitorInUse(Conflict):
+    """A policy that is in use relies on the monitor; nothing was changed."""
+
+    code = "monitor_in_use"
+
+
+class NothingToAccept(Conflict):
+    """There is no window from which a new reference could be made; nothing was changed."""
+
+    code = "nothing_to_accept"
 
 
 class Unavailable(OverruleError):

@@ -26,6 +26,7 @@ class ProjectFacts:
     by_model: Mapping[tuple[str, str, str], Counted]
     summary: Summary
     inbox_rows: int
+    fold_lag_s: float
 
 
 async def facts(ctx: Context, project_id: uuid.UUID | None) -> list[ProjectFacts]:
@@ -57,4 +58,6 @@ async def _facts(tx: Reader, project_id: uuid.UUID, name: str) -> ProjectFacts:
         rows_max=MODELS_MAX,
     )
     waiting = await count_store.waiting_rows(tx, project_id)
-    return ProjectFacts(name, {(m, v, r): n for (m, v, r), n in by_model.items()}, found, waiting)
+    lag_s = await count_store.fold_lag_s(tx, project_id)
+    models = {(m, v, r): n for (m, v, r), n in by_model.items()}
+    return ProjectFacts(name, models, found, waiting, lag_s)

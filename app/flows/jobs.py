@@ -9,7 +9,7 @@ from typing import Any
 
 from app.core.errors import NotFound, OverruleError, Unavailable
 from app.core.jobs import ABANDONED, Job, Report, failure_of, retry_after_s
-from app.flows import simulate
+from app.flows import detectors, simulate
 from app.flows.context import Context
 from app.flows.waiting import until_over
 from app.store import jobs as store
@@ -24,7 +24,10 @@ HOLD_EVERY_S = LEASE_S / 3
 # does the work of one kind and gives its result, as plain data
 Work = Callable[[Context, Job, Report], Awaitable[Any]]
 
-KINDS: Mapping[str, Work] = {simulate.KIND: simulate.work}
+KINDS: Mapping[str, Work] = {
+    simulate.KIND: simulate.work,
+    detectors.KIND: detectors.work,
+}
 
 
 class JobLostError(Exception):

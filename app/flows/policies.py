@@ -9,11 +9,12 @@ from app.core.errors import Invalid, Loc, NoEarlierVersion, NotFound
 from app.core.routing.coverage import warnings_of
 from app.core.routing.diff import Diff, diff
 from app.core.routing.document import Document, digest_of, parse
-from app.core.routing.life import ONE_PER_MODEL, VersionEvent, after
+from app.core.routing.life import ONE_PER_MODEL, VersionEvent, VersionState, after
 from app.flows.context import Context
 from app.store import policies as store
 from app.store.engine import Reader, Writer, retried
 from app.store.keys import log_change
+from app.store.monitor_states import monitor_names
 from app.store.queues import queues_by_name
 
 Warnings = list[tuple[Loc, str]]
@@ -38,7 +39,7 @@ async def validate(ctx: Context, project_id: uuid.UUID, data: Any) -> Warnings:
         Invalid: every mistake, by its place.
     """
     async with ctx.db.read() as tx:
-        return warnings_of(await _checked(tx, project_id, data))
+        return warnings_of(await checked(tx, project_id, data))
 
 
 @retried
@@ -53,7 +54,7 @@ async def put(ctx: Context, caller: Caller, name: str, data: Any) -> Put:
     project_id = caller.project
     async with ctx.db.write() as tx:
         await store.lock_policies(tx, project_id)
-        document = await _checked(tx, project_id, data, name)
+        document = await checked(tx, project_id, data, name)
         warnings = warnings_of(document)
         digest = digest_of(data)
         latest = await store.latest_version(tx, project_id, name)
@@ -81,7 +82,26 @@ async def activate(ctx: Context, caller: Caller, name: str, number: int) -> stor
     Raises:
         NotFound: no such version.
     """
-    return await _change(ctx, caller, name, number, VersionEvent.ACTIVATE)
+    version, _ = await activate_and_tell(ctx, caller, name, number)
+    return version
+
+
+@retried
+async def activate_and_tell(
+    ctx: Context, caller: Caller, name: str, number: int
+) -> tuple[store.PolicyVersion, store.PolicyVersion | None]:
+    """The same; answers with the version, and with the one that was retired for it.
+
+    Raises:
+        NotFound: no such version.
+    """
+    async with ctx.db.write() as tx:
+        await store.lock_policies(tx, caller.project)
+        version = await _found(tx, caller.project, name, number)
+        former = await store.version_in(tx, caller.project, version.model, VersionState.ACTIVE)
+        moved = await _moved(tx, caller, version, VersionEvent.ACTIVATE)
+    ctx.views.forget()
+    return moved, former if former is not None and former.id != moved.id else None
 
 
 async def shadow(ctx: Context, caller: Caller, name: str, number: int) -> store.PolicyVersion:
@@ -165,11 +185,42 @@ async def compare(
 
 
 async def list_versions(
-    ctx: Context, project_id: uuid.UUID, after_id: uuid.UUID | None, limit: int
+    ctx: Context,
+    project_id: uuid.UUID,
+    wanted: store.Wanted,
+    after_id: uuid.UUID | None,
+    limit: int,
 ) -> list[store.PolicyVersion]:
-    """A page of all versions of all policies."""
+    """A page of the versions that are wanted."""
     async with ctx.db.read() as tx:
-        return await store.list_versions(tx, project_id, after_id, limit)
+        return await store.list_versions(tx, project_id, wanted, after_id, limit)
+
+
+async def checked(
+    tx: Reader, project_id: uuid.UUID, data: Any, name: str | None = None
+) -> Document:
+    """Check a document against itself and against the queues and monitors of the project.
+
+    Raises:
+        Invalid: every mistake, by its place; another name than that of its address is one, too.
+    """
+    queues = (await queues_by_name(tx, project_id)).keys()
+    document = parse(data, queues, await _monitors_of(tx, project_id, data))
+    if name is not None and document.head.name != name:
+        raise Invalid(
+            f"The document calls itself {document.head.name!r}, the address {name!r}.",
+            loc=("name",),
+        )
+    return document
+
+
+async def _monitors_of(tx: Reader, project_id: uuid.UUID, data: Any) -> set[str] | None:
+    """The monitors of the model that a document names; None where it names none: a mistake."""
+    match data:
+        case {"applies_to": {"model": str(model)}}:
+            return await monitor_names(tx, project_id, model)
+        case _:
+            return None
 
 
 @retried
@@ -241,15 +292,3 @@ async def _found(tx: Reader, project_id: uuid.UUID, name: str, number: int) -> s
     if version is None:
         raise NotFound(f"No version {number} of a policy {name!r}.")
     return version
-
-
-async def _checked(
-    tx: Reader, project_id: uuid.UUID, data: Any, name: str | None = None
-) -> Document:
-    document = parse(data, (await queues_by_name(tx, project_id)).keys())
-    if name is not None and document.head.name != name:
-        raise Invalid(
-            f"The document calls itself {document.head.name!r}, the address {name!r}.",
-            loc=("name",),
-        )
-    return document

@@ -7,6 +7,8 @@ from typing import TypeVar
 
 from msgspec import Struct
 
+from app.core.drift.judged import Judged
+from app.core.drift.watching import Watch, counted
 from app.core.errors import OverruleError, RequestKeyConflict, Unavailable
 from app.core.routing.counts import count_key, declared_segment
 from app.core.routing.decision import Asked, Decision, decide, decision_of
@@ -15,6 +17,7 @@ from app.core.routing.monitors import MonitorStates, Needed, Seen
 from app.core.routing.policy import Policy
 from app.core.routing.prediction import Prediction, Signals, signals_of
 from app.flows.context import Context
+from app.flows.judging import judge, turns
 from app.store.decision_rows import Beside, NewDecision, new_decision
 from app.store.decisions import Kept
 from app.store.ids import new_id, utc_now
@@ -39,19 +42,27 @@ class Deciding(Struct, frozen=True):
     is_slow: bool
     needed: tuple[Needed, ...]
     declared: tuple[str, ...]
+    watch: Watch | None
 
     @classmethod
     def by(
-        cls, active: tuple[uuid.UUID, Policy] | None, shadow: tuple[uuid.UUID, Policy] | None
+        cls,
+        active: tuple[uuid.UUID, Policy] | None,
+        shadow: tuple[uuid.UUID, Policy] | None,
+        watch: Watch | None = None,
     ) -> "Deciding":
-        """Slow when one of them is; both look at the same monitors."""
+        """Slow when one of them is; the monitors of both are recorded.
+
+        Segments are those of the one that decides: what is beside it changes nothing.
+        """
         policies = [of[1] for of in (active, shadow) if of is not None]
         return cls(
             active,
             shadow,
             any(policy.is_slow for policy in policies),
             tuple(dict.fromkeys(one for policy in policies for one in policy.monitors)),
-            tuple(dict.fromkeys(key for policy in policies for key in policy.segments)),
+            policies[0].segments if policies else (),
+            watch,
         )
 
 
@@ -71,8 +82,8 @@ async def predict(
 ) -> list[T | OverruleError]:
     """Decide and commit predictions, each for itself.
 
-    Each is read, decided and answered before the next is read, so that what lies between is let go
-    at once; only what is to be written, and the answer, wait for the commit.
+    Each is read, decided and answered before the next is read (but see `turns`), so that what lies
+    between is let go at once; only what is to be written, and the answer, wait for the commit.
 
     Args:
         ctx: the service.
@@ -93,25 +104,26 @@ async def predict(
     results: list[T | OverruleError] = []
     rows: list[NewDecision] = []
     places: list[int] = []
-    for prediction in predictions:
-        if isinstance(prediction, OverruleError):
-            results.append(prediction)
-            continue
-        deciding = policies.get(prediction.model)
-        if deciding is None:
-            deciding = await _deciding(ctx, project_id, view, prediction.model)
-            policies[prediction.model] = deciding
-        if deciding.is_slow or len(rows) % TURN_ROWS == TURN_ROWS - 1:
-            # the others get their turn: neither a batch nor a costly policy may stop them all
-            await asyncio.sleep(0)
-        try:
-            answered, row = _decided(project_id, view, deciding, prediction)
-        except OverruleError as error:
-            results.append(error)
-            continue
-        places.append(len(results))
-        rows.append(row)
-        results.append(answer(answered))
+    async for turn in turns(ctx, project_id, view.detectors, predictions, TURN_ROWS):
+        for prediction, judged in turn:
+            if isinstance(prediction, OverruleError):
+                results.append(prediction)
+                continue
+            deciding = policies.get(prediction.model)
+            if deciding is None:
+                deciding = await _deciding(ctx, project_id, view, prediction.model)
+                policies[prediction.model] = deciding
+            if deciding.is_slow or len(rows) % TURN_ROWS == TURN_ROWS - 1:
+                # the others get their turn: neither a batch nor a costly policy may stop them all
+                await asyncio.sleep(0)
+            try:
+                answered, row = _decided(project_id, view, deciding, prediction, judged)
+            except OverruleError as error:
+                results.append(error)
+                continue
+            places.append(len(results))
+            rows.append(row)
+            results.append(answer(answered))
     if rows:
         committed = await ctx.gatherer.commit(rows)
         others = {
@@ -132,15 +144,22 @@ async def dry_run(ctx: Context, project_id: uuid.UUID, prediction: Prediction) -
     """
     view = await ctx.views.projects.get(project_id)
     deciding = await _deciding(ctx, project_id, view, prediction.model)
-    answered, _ = _decided(project_id, view, deciding, prediction)
+    judged: Judged | None = None
+    if view.detectors:
+        ((row, judged),) = await judge(ctx, project_id, view.detectors, [prediction])
+        if isinstance(row, OverruleError):
+            raise row
+    answered, _ = _decided(project_id, view, deciding, prediction, judged)
     return answered
 
 
 async def _deciding(ctx: Context, project_id: uuid.UUID, view: RoutingView, model: str) -> Deciding:
-    """The policies of a model."""
+    """The policies of a model, and what watches it."""
+    watched = view.watched.get(model)
     return Deciding.by(
         await _compiled(ctx, project_id, view.active.get(model)),
         await _compiled(ctx, project_id, view.shadow.get(model)),
+        await ctx.views.watch(project_id, watched) if watched is not None else None,
     )
 
 
@@ -154,7 +173,11 @@ async def _compiled(
 
 
 def _decided(
-    project_id: uuid.UUID, view: RoutingView, policies: Deciding, prediction: Prediction
+    project_id: uuid.UUID,
+    view: RoutingView,
+    policies: Deciding,
+    prediction: Prediction,
+    judged: Judged | None,
 ) -> tuple[Answered, NewDecision]:
     """Decide one prediction: the answer, and what is to be written."""
     policy_id, policy = policies.active or (None, None)
@@ -165,20 +188,28 @@ def _decided(
         monitors = states.seen(
             policies.needed, policies.declared, prediction.model_version, segment
         )
-    signals = signals_of(prediction, None, monitors)
+    unfamiliar, components = (
+        (judged.unfamiliar, judged.components) if judged is not None else (None, None)
+    )
+    signals = signals_of(prediction, unfamiliar, monitors)
     decision_id = new_id()
     chance = Chance(ready_day_key(view.secret, day_of(decision_id)), decision_id.bytes)
     outcome = decide(policy, signals, chance)
     queue = view.queues[outcome.queue] if outcome.queue is not None else None
     item = Asked(new_id(), queue.name, outcome.route == "review") if queue is not None else None
+    received_at = utc_now()
     decision = decision_of(
-        decision_id, signals, outcome, policy_id=policy_id, item=item, decided_at=utc_now()
+        decision_id, signals, outcome, policy_id=policy_id, item=item, decided_at=received_at
     )
+    watch, occurred_at = policies.watch, prediction.occurred_at
     row = new_decision(
         project_id,
         decision,
         prediction,
         count_key(decision, declared_segment(policy, prediction)),
+        counted=counted(watch, signals, components, received_at, occurred_at)
+        if watch is not None
+        else None,
         beside=_beside(policies.shadow, signals, chance) if policies.shadow is not None else None,
         queue=queue,
     )

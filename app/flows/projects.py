@@ -10,6 +10,7 @@ from app.flows.context import Context
 from app.store import keys as store
 from app.store.engine import Writer
 from app.store.ids import new_id, new_secret
+from app.store.metrics import present
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +50,16 @@ async def create_key(
         actor: who makes it, for the change log.
         project: the project's name; None for an admin key.
         name: for people, to tell keys apart.
-        scopes: what it allows.
+        scopes: what it allows; one that is named twice counts once.
         expires_at: when it ends by itself.
         make_project: make the project where it is not there.
 
     Raises:
-        Invalid: `admin` with a project, or a project's scope without one; a name that is none.
+        Invalid: `admin` with a project, or a project's scope without one; a name that is none; an
+            end that is over.
         NotFound: no such project.
     """
+    scopes = list(dict.fromkeys(scopes))
     if (project is None) != (Scope.ADMIN in scopes) or (project is None and len(scopes) > 1):
         raise Invalid(
             "A key either belongs to a project, or has the one scope `admin` and no project.",
@@ -65,6 +68,8 @@ async def create_key(
     check_name(name, ("name",))
     key_id, secret = new_id(), new_secret()
     async with ctx.db.write() as tx:
+        if expires_at is not None and expires_at <= await present(tx):
+            raise Invalid("expires_at must lie in the future.", loc=("expires_at",))
         project_id = None
         if project is not None:
             found = await store.find_project(tx, project)

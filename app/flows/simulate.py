@@ -12,12 +12,14 @@ import msgspec
 from msgspec import Struct
 
 from app.core.access import Caller
-from app.core.errors import Invalid, Loc, Overloaded
+from app.core.drift.judged import Judged
+from app.core.errors import Invalid, Loc, Overloaded, OverruleError
 from app.core.jobs import UNFINISHED_MAX, Job, Report
 from app.core.learning.period import EARLIEST, LATEST, Unit, period_of
 from app.core.routing.decision import decide
 from app.core.routing.document import parse
 from app.core.routing.draw import Chance, DayKey, ready_day_key
+from app.core.routing.monitors import MonitorStates, Seen
 from app.core.routing.policy import Policy, policy_of
 from app.core.routing.prediction import Prediction, recorded, signals_of
 from app.core.routing.whatif.simulation import Frame, Simulation, simulation_of
@@ -30,12 +32,13 @@ from app.core.routing.whatif.sweep import (
 from app.core.routing.whatif.tally import HOUR_MS, Past, Question, Tally, fold
 from app.flows import policies
 from app.flows.context import Context
+from app.flows.judging import Row, turns
+from app.flows.predict import TURN_ROWS
 from app.store import jobs as job_store
 from app.store import simulations as store
 from app.store.counts import Selection, decisions_by
 from app.store.engine import Reader
 from app.store.ids import lowest_id_at, utc_now
-from app.store.queues import queues_by_name
 
 KIND = "simulation"
 DEFAULT_LENGTH = timedelta(days=7)
@@ -89,10 +92,10 @@ async def policy_written(ctx: Context, project_id: uuid.UUID, document: Any) -> 
     Raises:
         Invalid: every mistake, by its place.
     """
-    async with ctx.db.read() as tx:
-        queues = (await queues_by_name(tx, project_id)).keys()
     try:
-        return AskedPolicy(document, parse(document, queues).head.name, None)
+        async with ctx.db.read() as tx:
+            checked = await policies.checked(tx, project_id, document)
+        return AskedPolicy(document, checked.head.name, None)
     except Invalid as error:
         raise Invalid.of([(("document", *loc), why) for loc, why in error.places]) from None
 
@@ -198,6 +201,17 @@ async def simulate_rows(
     active_id = view.active.get(simulated.model)
     active = await ctx.views.policy(project_id, active_id) if active_id is not None else None
     question = _question(simulated, swept, view.secret, None)
+    present = _Present(
+        simulated,
+        active,
+        view.monitors.get(simulated.model, MonitorStates()),
+        question.key_of(EPOCH.date()),
+    )
+    judged = [
+        one
+        async for turn in turns(ctx, project_id, view.detectors, rows, TURN_ROWS)
+        for one in turn
+    ]
     async with ctx.db.read() as tx:
         seconds = await store.seconds_by_queue(tx, project_id, None, None)
     frame = Frame(
@@ -212,10 +226,7 @@ async def simulate_rows(
     )
 
     def simulated_now() -> Simulation:
-        past = [
-            _as_past(row, simulated.model, active, question.key_of(EPOCH.date()), ("rows", at))
-            for at, row in enumerate(rows)
-        ]
+        past = [present.as_past(row, said, ("rows", at)) for at, (row, said) in enumerate(judged)]
         return simulation_of(fold(question, past, {}), frame)
 
     return await asyncio.to_thread(simulated_now)
@@ -247,6 +258,7 @@ def _question(
     return Question(
         evaluate=plain_evaluation(policy) if sweep is None else swept_evaluation(policy, sweep),
         key_of=partial(ready_day_key, secret),
+        needed=policy.monitors,
         covered_until_h=None
         if covered_until is None
         else int(covered_until.timestamp()) * 1000 // HOUR_MS,
@@ -287,18 +299,53 @@ async def _pages(
         await asyncio.wait({ahead})
 
 
-def _as_past(row: Prediction, model: str, active: Policy | None, key: DayKey, loc: Loc) -> Past:
-    """A posted row as if the active policy had decided it, in the first hour of 1970.
+class _Present(Struct, frozen=True):
+    """What posted rows are decided with: the active policy and the monitors as they are now."""
 
-    No decision has an id of that day, so no draw of a decision can be foreseen from it.
-    """
-    if row.model != model:
-        raise Invalid(f"The policy is for the model {model!r}.", loc=(*loc, "model"))
-    kept = recorded(row)
-    id_ = uuid.UUID(bytes=bytes(6) + kept.digest[:10])
-    try:
-        outcome = decide(active, signals_of(row), Chance(key, id_.bytes))
-    except Invalid as error:
-        raise Invalid.of([((*loc, *place), why) for place, why in error.places]) from None
-    # nobody was asked about it, hence the inclusion probability 0
-    return id_, kept.text, outcome.route, outcome.reason, 0.0, ""
+    simulated: Policy
+    active: Policy | None
+    states: MonitorStates
+    key: DayKey
+
+    def as_past(self, row: Row, judged: Judged | None, loc: Loc) -> Past:
+        """A posted row as if the active policy had decided it, in the first hour of 1970.
+
+        No decision has an id of that day, so no draw of a decision can be foreseen from it.
+
+        Raises:
+            Invalid: it is of another model, or cannot be taken.
+        """
+        model = self.simulated.model
+        if isinstance(row, Prediction) and row.model != model:
+            raise Invalid(f"The policy is for the model {model!r}.", loc=(*loc, "model"))
+        odd = judged.unfamiliar if judged is not None else None
+        try:
+            if isinstance(row, OverruleError):
+                raise row
+            kept = recorded(row)
+            id_ = uuid.UUID(bytes=bytes(6) + kept.digest[:10])
+            signals = signals_of(row, odd, self._seen(self.active, row))
+            outcome = decide(self.active, signals, Chance(self.key, id_.bytes))
+        except Invalid as error:
+            raise Invalid.of([((*loc, *place), why) for place, why in error.places]) from None
+        monitors = msgspec.json.encode(self._seen(self.simulated, row)).decode()
+        return (
+            id_,
+            kept.text,
+            outcome.route,
+            outcome.reason,
+            # nobody was asked about it
+            0.0,
+            "",
+            monitors,
+            odd.p if odd is not None else None,
+            odd.score if odd is not None else None,
+            odd.detector if odd is not None else None,
+        )
+
+    def _seen(self, policy: Policy | None, row: Prediction) -> tuple[Seen, ...]:
+        if policy is None:
+            return ()
+        return self.states.seen(
+            policy.monitors, policy.segments, row.model_version, row.segment or {}
+        )

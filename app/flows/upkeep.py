@@ -3,7 +3,7 @@
 import uuid
 
 from app.flows.context import Context
-from app.store import counts
+from app.store import counts, outbox
 from app.store.engine import retried
 from app.store.ids import utc_now
 from app.store.partitions import ensure_partitions
@@ -28,7 +28,7 @@ async def fold(ctx: Context) -> int:
     failures: list[Exception] = []
     for project_id in waiting:
         try:
-            folded += await _fold_project(ctx, project_id)
+            folded += await fold_project(ctx, project_id)
         except Exception as error:  # noqa: BLE001 - raised below
             failures.append(error)
     if failures:
@@ -46,7 +46,14 @@ async def extend_partitions(ctx: Context) -> int:
         return await ensure_partitions(tx, utc_now())
 
 
+async def remove_old_events(ctx: Context) -> int:
+    """Remove events that were kept long enough, and how many."""
+    async with ctx.db.write() as tx:
+        return await outbox.remove_old_events(tx)
+
+
 @retried
-async def _fold_project(ctx: Context, project_id: uuid.UUID) -> int:
+async def fold_project(ctx: Context, project_id: uuid.UUID) -> int:
+    """Fold up to `FOLD_ROWS` inbox rows of one project, and how many."""
     async with ctx.db.write() as tx:
         return await counts.fold(tx, project_id, FOLD_ROWS)

@@ -12,13 +12,20 @@ import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
+from app.core.drift.watching import Watch, WatchedReference
 from app.core.errors import Invalid, NotFound
 from app.core.routing.policy import Policy, compile_policy
+from app.store import detectors as detector_store
 from app.store import keys as key_store
 from app.store import policies as policy_store
 from app.store.engine import Database
+from app.store.references import references_by_id
+from app.store.watched_models import WatchedModel
+
+if TYPE_CHECKING:
+    from app.core.drift.detector import Detector
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +35,9 @@ V = TypeVar("V")
 # keys of other projects, probes with made-up ids: the memory of a replica stays bounded
 ENTRIES_MAX = 10_000
 POLICIES_MAX = 1_000
+WATCHES_MAX = 1_000
+# some MB each
+DETECTORS_MAX = 50
 
 
 class Fresh(Generic[K, V]):
@@ -72,13 +82,55 @@ class Fresh(Generic[K, V]):
                 del self._loading[key]
 
 
+class Lasting(Generic[K, V]):
+    """Values that never change, loaded once for all that ask; the oldest go where they are many."""
+
+    def __init__(self, load: Callable[[K], Awaitable[V]], entries_max: int) -> None:
+        self._load = load
+        self._entries_max = entries_max
+        self._values: OrderedDict[K, V] = OrderedDict()
+        self._loading: dict[K, asyncio.Task[V]] = {}
+
+    async def get(self, key: K) -> V:
+        """The value, loaded if it is not there."""
+        if key in self._values:
+            return self._values[key]
+        task = self._loading.get(key)
+        if task is None:
+            # once for all requests that a change finds under way
+            task = asyncio.create_task(self._keep(key))
+            self._loading[key] = task
+        return await asyncio.shield(task)
+
+    def clear(self) -> None:
+        """Load everything anew."""
+        self._values.clear()
+
+    async def _keep(self, key: K) -> V:
+        try:
+            value = await self._load(key)
+            self._values[key] = value
+            if len(self._values) > self._entries_max:
+                self._values.popitem(last=False)
+            return value
+        finally:
+            del self._loading[key]
+
+
 class Views:
     """The read cache of one replica."""
 
     def __init__(self, db: Database, fresh_s: float) -> None:
         self._db = db
-        self._policies: OrderedDict[uuid.UUID, Policy | None] = OrderedDict()
-        self._compiling: dict[uuid.UUID, asyncio.Task[Policy | None]] = {}
+        self._policies: Lasting[tuple[uuid.UUID, uuid.UUID], Policy | None] = Lasting(
+            self._compile, POLICIES_MAX
+        )
+        self._watches: Lasting[tuple[uuid.UUID, WatchedModel], Watch] = Lasting(
+            self._load_watch, WATCHES_MAX
+        )
+        self._detectors: Lasting[tuple[uuid.UUID, uuid.UUID], Detector | None] = Lasting(
+            self._load_detector, DETECTORS_MAX
+        )
         self.keys: Fresh[uuid.UUID, tuple[float, key_store.StoredKey | None]] = Fresh(
             self._load_key, fresh_s
         )
@@ -93,29 +145,39 @@ class Views:
 
     async def policy(self, project_id: uuid.UUID, policy_id: uuid.UUID) -> Policy | None:
         """A compiled policy version; versions are immutable, so it is never stale."""
-        if policy_id in self._policies:
-            return self._policies[policy_id]
-        task = self._compiling.get(policy_id)
-        if task is None:
-            # once for all requests that an activation finds under way
-            task = asyncio.create_task(self._compile(project_id, policy_id))
-            self._compiling[policy_id] = task
-        return await asyncio.shield(task)
+        return await self._policies.get((project_id, policy_id))
 
-    async def _compile(self, project_id: uuid.UUID, policy_id: uuid.UUID) -> Policy | None:
-        try:
-            async with self._db.read() as tx:
-                version = await policy_store.version_by_id(tx, project_id, policy_id)
-            if version is None:
-                raise NotFound(f"No policy version {policy_id}.")
-            # beside the event loop: the first expression loads the library
-            compiled = await asyncio.to_thread(_compiled, version)
-            self._policies[policy_id] = compiled
-            if len(self._policies) > POLICIES_MAX:
-                self._policies.popitem(last=False)
-            return compiled
-        finally:
-            del self._compiling[policy_id]
+    async def watch(self, project_id: uuid.UUID, watched: WatchedModel) -> Watch:
+        """What watches a model, ready to count; references are immutable, so it is never stale."""
+        return await self._watches.get((project_id, watched))
+
+    async def detector(self, project_id: uuid.UUID, detector_id: uuid.UUID) -> "Detector | None":
+        """A fitted detector; it never changes. None when this release cannot read it."""
+        return await self._detectors.get((project_id, detector_id))
+
+    async def _compile(self, key: tuple[uuid.UUID, uuid.UUID]) -> Policy | None:
+        project_id, policy_id = key
+        async with self._db.read() as tx:
+            version = await policy_store.version_by_id(tx, project_id, policy_id)
+        if version is None:
+            raise NotFound(f"No policy version {policy_id}.")
+        # beside the event loop: the first expression loads the library
+        return await asyncio.to_thread(_compiled, version)
+
+    async def _load_watch(self, key: tuple[uuid.UUID, WatchedModel]) -> Watch:
+        project_id, watched = key
+        async with self._db.read() as tx:
+            references = await references_by_id(tx, project_id, watched.references)
+        return Watch(watched.timing, tuple(map(WatchedReference.of, references)))
+
+    async def _load_detector(self, key: tuple[uuid.UUID, uuid.UUID]) -> "Detector | None":
+        project_id, detector_id = key
+        async with self._db.read() as tx:
+            blob = await detector_store.fitted_blob(tx, project_id, detector_id)
+        if blob is None:
+            raise NotFound(f"No fitted detector {detector_id}.")
+        # beside the event loop: the first one loads numpy
+        return await asyncio.to_thread(_detector, blob, detector_id)
 
     async def _load_key(self, key_id: uuid.UUID) -> tuple[float, key_store.StoredKey | None]:
         began = time.monotonic()
@@ -137,4 +199,18 @@ def _compiled(version: policy_store.PolicyVersion) -> Policy | None:
         return compile_policy(version.document, version.name, version.version)
     except Invalid as error:
         log.error("policy %s@%s: %s", version.name, version.version, error.places)  # noqa: TRY400
+        return None
+
+
+def _detector(blob: bytes, detector_id: uuid.UUID) -> "Detector | None":
+    """The detector ready to judge; None when it was fitted by a release that writes another format.
+
+    What it would say of a prediction is then missing, and what is missing goes to review.
+    """
+    from app.core.drift.detector import load  # noqa: PLC0415 - a slow import
+
+    try:
+        return load(blob, detector_id)
+    except ValueError as error:
+        log.error("detector %s: %s", detector_id, error)  # noqa: TRY400
         return None

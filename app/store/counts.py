@@ -36,6 +36,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from app.core.learning.period import Period, Unit
 from app.store.engine import Reader, Writer
+from app.store.ids import time_of
+from app.store.stream_counts import add_deltas, share_first_open
 
 # a key of the counts; `hour` may also be read as `day`
 By = Literal["bucket", "model", "model_version", "label", "route", "reason", "stratum"]
@@ -73,13 +75,23 @@ async def projects_waiting(tx: Reader) -> list[uuid.UUID]:
     return [row["id"] for row in rows]
 
 
-async def fold(tx: Writer, project_id: uuid.UUID, rows_max: int) -> int:
-    """Fold up to `rows_max` inbox rows of a project.
+async def fold(tx: Writer, project_id: uuid.UUID, rows_max: int, *, pass_over: bool = True) -> int:
+    """Fold up to `rows_max` inbox rows of a project, with what they say of streams.
+
+    Args:
+        tx: a transaction.
+        project_id: whose.
+        rows_max: so many at most.
+        pass_over: rows that another folder holds; otherwise wait for it.
 
     Returns:
-        How many were folded; rows that another folder holds are passed over.
+        How many were folded.
     """
-    return int(await tx.raw.fetchval(_FOLD, project_id, rows_max))
+    open_ = await share_first_open(tx, project_id)
+    rows = await tx.raw.fetch(_FOLD if pass_over else _FOLD_WAITING, project_id, rows_max)
+    deltas = [delta for row in rows for delta in row["streams"] or ()]
+    await add_deltas(tx, project_id, deltas, open_)
+    return len(rows)
 
 
 async def waiting_rows(tx: Reader, project_id: uuid.UUID) -> int:
@@ -87,6 +99,22 @@ async def waiting_rows(tx: Reader, project_id: uuid.UUID) -> int:
     return int(
         await tx.raw.fetchval("SELECT count(*) FROM inbox WHERE project_id = $1", project_id)
     )
+
+
+async def fold_lag_s(tx: Reader, project_id: uuid.UUID) -> float:
+    """How long the oldest inbox row has been waiting, in seconds; 0 when there is none.
+
+    By the clock of the replica that wrote it.
+    """
+    row = await tx.raw.fetchrow(
+        "SELECT id, coalesce($2::timestamptz, statement_timestamp()) AS now FROM inbox "
+        "WHERE project_id = $1 ORDER BY id LIMIT 1",
+        project_id,
+        tx.now,
+    )
+    if row is None:
+        return 0.0
+    return float(max(0.0, (row["now"] - time_of(row["id"])).total_seconds()))
 
 
 async def decisions_by(
@@ -186,7 +214,8 @@ _FOLD = """
 WITH taken AS MATERIALIZED (
   SELECT id FROM inbox WHERE project_id = $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED
 ), gone AS (
-  DELETE FROM inbox i USING taken WHERE i.project_id = $1 AND i.id = taken.id RETURNING i.counts
+  DELETE FROM inbox i USING taken WHERE i.project_id = $1 AND i.id = taken.id
+  RETURNING i.counts, i.streams
 ), added AS (
   INSERT INTO decision_counts AS c (project_id, hour, digest, model, model_version, label, segment,
     route, reason, stratum, shadow, decisions, audited)
@@ -201,5 +230,6 @@ WITH taken AS MATERIALIZED (
   DO UPDATE SET decisions = c.decisions + excluded.decisions,
     audited = c.audited + excluded.audited
 )
-SELECT count(*) FROM gone
+SELECT streams FROM gone
 """
+_FOLD_WAITING = _FOLD.replace("SKIP LOCKED", "")

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from app.core.drift.watching import Counted
 from app.core.review.queue import Queue, rank
 from app.core.routing.counts import CountKey
 from app.core.routing.decision import Decision
@@ -31,6 +32,7 @@ class NewDecision(Struct, frozen=True, gc=False):
     Attributes:
         digest: of the prediction.
         count_key: where it is counted.
+        counted: where it counts in streams; None when nothing watches it.
         values: of `DECISION_COLUMNS`.
         asked: the values of `ASKED_COLUMNS`; None when nobody is asked.
     """
@@ -41,8 +43,15 @@ class NewDecision(Struct, frozen=True, gc=False):
     digest: bytes
     audited: bool
     count_key: CountKey
+    counted: Counted | None
     values: tuple[Any, ...]
     asked: tuple[Any, ...] | None
+
+    @property
+    def counted_as(self) -> tuple[str, str]:
+        """Its model version and declared segment, by which streams are counted apart."""
+        _, _, model_version, _, segment, *_ = self.count_key
+        return model_version, segment
 
 
 # names, and types in SQL; in the order of the values below
@@ -79,6 +88,10 @@ DECISION_COLUMNS = {
     "unfamiliar_p": "float8",
     "unfamiliar_score": "float8",
     "detector_id": "uuid",
+    "bucket": "int8",
+    "late": "bool",
+    "watched": "bytea",
+    "cells": "bytea",
 }
 # what an item copies of its decision, and what is its own
 ITEM_COLUMNS = {
@@ -113,6 +126,7 @@ ASKED_COLUMNS = {**ITEM_COLUMNS, "due_s": "float8", "assignment_id": "uuid", "ra
 
 # nothing beside it, and no detector
 _NONE = (None, None, None)
+_NOT_WATCHED = (None, None, None, None)
 
 
 def new_decision(
@@ -121,6 +135,7 @@ def new_decision(
     prediction: Prediction,
     count_key: CountKey,
     *,
+    counted: Counted | None,
     beside: Beside | None,
     queue: Queue | None,
 ) -> NewDecision:
@@ -131,6 +146,7 @@ def new_decision(
         decision: what was decided.
         prediction: of what.
         count_key: where it is counted.
+        counted: where it counts in streams; None when nothing watches it.
         beside: what the shadow policy says; None where the model has none.
         queue: where the decision's item goes; None when it has none.
     """
@@ -142,7 +158,8 @@ def new_decision(
         kept.digest,
         decision.outcome.audited,
         count_key,
-        _decision_values(project_id, decision, prediction, kept, beside),
+        counted,
+        _decision_values(project_id, decision, prediction, kept, beside) + _counted_values(counted),
         _asked_values(project_id, decision, prediction, queue) if queue is not None else None,
     )
 
@@ -154,7 +171,7 @@ def _decision_values(
     kept: Recorded,
     beside: Beside | None,
 ) -> tuple[Any, ...]:
-    """In the order of `DECISION_COLUMNS`."""
+    """In the order of the first of `DECISION_COLUMNS`."""
     outcome, strange = decision.outcome, decision.unfamiliar
     return (
         project_id,
@@ -186,6 +203,13 @@ def _decision_values(
         json_text(decision.monitors) if decision.monitors else None,
         *((strange.p, strange.score, strange.detector) if strange is not None else _NONE),
     )
+
+
+def _counted_values(counted: Counted | None) -> tuple[Any, ...]:
+    """In the order of the last of `DECISION_COLUMNS`."""
+    if counted is None:
+        return _NOT_WATCHED
+    return counted.bucket, counted.late, counted.watched, counted.cells
 
 
 def _asked_values(

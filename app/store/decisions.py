@@ -11,6 +11,7 @@ is keyed by ids that only this call knows.
 """
 
 import uuid
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import asyncpg
 from msgspec import Struct
 
+from app.core.drift.watching import deltas, single_deltas
 from app.core.routing.counts import count
 from app.store.decision_rows import (
     ASKED_COLUMNS,
@@ -69,6 +71,7 @@ async def insert_few(tx: Writer, rows: list[NewDecision]) -> set[uuid.UUID]:
             _INSERT_ALL,
             *zip(*[row.values for row in ordered], strict=True),
             counts,
+            [_single_streams(row) for row in ordered],
             *_asked_columns(ordered),
             tx.now,
         )
@@ -105,6 +108,7 @@ async def _insert_new(tx: Writer, new: list[NewDecision]) -> None:
         list(counts),
         [new_id() for _ in counts],
         [json_text(rows) for rows in counts.values()],
+        _streams(new, list(counts)),
         tx.now,
     )
 
@@ -130,6 +134,22 @@ async def kept_keys(
 
 def _ordered(rows: list[NewDecision]) -> list[NewDecision]:
     return sorted(rows, key=lambda row: (row.project_id.bytes, row.request_key))
+
+
+def _streams(new: list[NewDecision], projects: list[uuid.UUID]) -> list[str | None]:
+    """What the rows add to streams, for each of the projects; None where nothing is watched."""
+    watched = defaultdict(list)
+    for row in new:
+        if row.counted is not None:
+            watched[row.project_id].append((*row.counted_as, row.counted))
+    return [json_text(deltas(watched[one])) if one in watched else None for one in projects]
+
+
+def _single_streams(row: NewDecision) -> str | None:
+    """What one row adds to streams: elements of a list, without its brackets."""
+    if row.counted is None:
+        return None
+    return json_text(single_deltas(*row.counted_as, row.counted))[1:-1]
 
 
 def _asked_columns(rows: list[NewDecision]) -> Sequence[Sequence[Any]]:
@@ -198,11 +218,11 @@ def _insert_asked_and_counts() -> str:
     first = 1 + len(ASKED_COLUMNS)
     return f"""
         WITH asked AS (SELECT * FROM {_unnested(ASKED_COLUMNS, 1)}),
-        {_asked_inserts(f"coalesce(${first + 3}, statement_timestamp())")}
-        INSERT INTO inbox (project_id, id, counts)
-        SELECT project_id, id, counts::jsonb
-        FROM unnest(${first}::uuid[], ${first + 1}::uuid[], ${first + 2}::text[])
-          AS c (project_id, id, counts)
+        {_asked_inserts(f"coalesce(${first + 4}, statement_timestamp())")}
+        INSERT INTO inbox (project_id, id, counts, streams)
+        SELECT project_id, id, counts::jsonb, streams::jsonb
+        FROM unnest(${first}::uuid[], ${first + 1}::uuid[], ${first + 2}::text[],
+          ${first + 3}::text[]) AS c (project_id, id, counts, streams)
     """
 
 
@@ -210,7 +230,8 @@ def _insert_all() -> str:
     names = ", ".join(DECISION_COLUMNS)
     arrays = {name: f"${n}::{kind}[]" for n, (name, kind) in enumerate(DECISION_COLUMNS.items(), 1)}
     counted = 1 + len(DECISION_COLUMNS)
-    now = f"coalesce(${counted + len(ASKED_COLUMNS) + 1}, statement_timestamp())"
+    asked = counted + 2
+    now = f"coalesce(${asked + len(ASKED_COLUMNS)}, statement_timestamp())"
     # arrays are unnested where they are read, with no more columns than are read there: rows that
     # are kept between two parts of a statement are copied
     keys = ", ".join(arrays[name] for name in ("project_id", "request_key", "id", "digest"))
@@ -224,13 +245,14 @@ def _insert_all() -> str:
           SELECT {names} FROM {_unnested(DECISION_COLUMNS, 1)}
           WHERE id IN (SELECT decision_id FROM kept)
         ), asked AS (
-          SELECT * FROM {_unnested(ASKED_COLUMNS, counted + 1)}
+          SELECT * FROM {_unnested(ASKED_COLUMNS, asked)}
           WHERE decision_id IN (SELECT decision_id FROM kept)
         ), {_asked_inserts(now)}, counted AS (
-          INSERT INTO inbox (project_id, id, counts)
-          SELECT project_id, (array_agg(id))[1], ('[' || string_agg(counts, ',') || ']')::jsonb
-          FROM unnest({arrays["project_id"]}, {arrays["id"]}, ${counted}::text[])
-            AS counts (project_id, id, counts)
+          INSERT INTO inbox (project_id, id, counts, streams)
+          SELECT project_id, (array_agg(id))[1], ('[' || string_agg(counts, ',') || ']')::jsonb,
+            ('[' || string_agg(streams, ',') || ']')::jsonb
+          FROM unnest({arrays["project_id"]}, {arrays["id"]}, ${counted}::text[],
+            ${counted + 1}::text[]) AS counts (project_id, id, counts, streams)
           WHERE id IN (SELECT decision_id FROM kept) GROUP BY project_id
         )
         SELECT decision_id FROM kept

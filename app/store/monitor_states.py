@@ -24,6 +24,14 @@ async def states_by_model(tx: Reader, project_id: uuid.UUID) -> dict[str, Monito
     return {model: MonitorStates(states) for model, states in of.items()}
 
 
+async def monitor_names(tx: Reader, project_id: uuid.UUID, model: str) -> set[str]:
+    """The names of the monitors of a model."""
+    rows = await tx.raw.fetch(
+        "SELECT name FROM monitors WHERE project_id = $1 AND model = $2", project_id, model
+    )
+    return {row["name"] for row in rows}
+
+
 _STATES = """
 SELECT DISTINCT ON (m.model, m.name, s.model_version, s.segment)
   m.model, m.name, s.model_version, s.segment, s.evaluation_id,

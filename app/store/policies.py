@@ -10,11 +10,13 @@ from sqlalchemy import func, insert, select, update
 from app.core.review.queue import Queue
 from app.core.routing.life import VersionState
 from app.core.routing.monitors import MonitorStates
+from app.store.detectors import ready_by_model
 from app.store.engine import Reader, Writer
 from app.store.ids import new_id
 from app.store.monitor_states import states_by_model
 from app.store.queues import queues_by_name
 from app.store.tables import policy_versions, projects
+from app.store.watched_models import WatchedModel, watched_models
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +39,28 @@ class PolicyVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which versions a list shows; None leaves a field open."""
+
+    name: str | None = None
+    model: str | None = None
+    state: VersionState | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RoutingView:
     """What a decision needs of a project.
 
-    The draws' secret, and by model its policies and the states of its monitors; queues by name.
+    The draws' secret, and by model its policies, the states of its monitors, what they count, and
+    its detector; queues by name.
     """
 
     secret: bytes
     active: dict[str, uuid.UUID]
     shadow: dict[str, uuid.UUID]
     monitors: dict[str, MonitorStates]
+    watched: dict[str, WatchedModel]
+    detectors: dict[str, uuid.UUID]
     queues: dict[str, Queue]
 
 
@@ -70,6 +84,8 @@ async def routing_view(tx: Reader, project_id: uuid.UUID) -> RoutingView:
         secret,
         **by_state,
         monitors=await states_by_model(tx, project_id),
+        watched=await watched_models(tx, project_id),
+        detectors=await ready_by_model(tx, project_id),
         queues=await queues_by_name(tx, project_id),
     )
 
@@ -161,10 +177,17 @@ async def note_rollback(tx: Writer, project_id: uuid.UUID, to: PolicyVersion) ->
 
 
 async def list_versions(
-    tx: Reader, project_id: uuid.UUID, after: uuid.UUID | None, limit: int
+    tx: Reader, project_id: uuid.UUID, wanted: Wanted, after: uuid.UUID | None, limit: int
 ) -> list[PolicyVersion]:
     """Versions in the order in which they were made."""
     query = _of(project_id).order_by(policy_versions.c.id).limit(limit)
+    for column, value in (
+        (policy_versions.c.name, wanted.name),
+        (policy_versions.c.model, wanted.model),
+        (policy_versions.c.state, wanted.state),
+    ):
+        if value is not None:
+            query = query.where(column == value)
     if after is not None:
         query = query.where(policy_versions.c.id > after)
     return [_version(row) for row in await tx.execute(query)]

@@ -47,7 +47,8 @@ async def recorded_page(
     rows = await tx.raw.fetch(
         f"""
         SELECT id, CASE WHEN model = $4 THEN prediction END AS prediction,
-          route, reason, inclusion_probability, stratum
+          route, reason, inclusion_probability, stratum,
+          monitors, unfamiliar_p, unfamiliar_score, detector_id
         FROM decisions WHERE project_id = $1 AND id > $2 AND id < $3 ORDER BY id LIMIT {PAGE_ROWS}
         """,
         project_id,

@@ -6,12 +6,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from app.core.errors import DatabaseUnavailable
-from app.flows import jobs, leases, upkeep
+from app.flows import concept, drift, jobs, leases, upkeep
 from app.flows.context import Context
 
 log = logging.getLogger(__name__)
 
 PARTITIONS_EVERY_S = 3600.0
+EVENTS_EVERY_S = 600.0
 # seconds of the first pause after a failure, doubled with each further one
 BACK_OFF_S = 0.25
 BACK_OFF_S_MAX = 5.0
@@ -36,6 +37,9 @@ class Job:
 JOBS = (
     Job("fold", upkeep.fold),
     Job("expire", leases.expire),
+    Job("evaluate", drift.evaluate_once),
+    Job("audited days", concept.run_once, concept.EVERY_S),
+    Job("events", upkeep.remove_old_events, EVENTS_EVERY_S),
     Job("partitions", upkeep.extend_partitions, PARTITIONS_EVERY_S),
     Job("jobs", jobs.run_once, cut_short=True),
 )

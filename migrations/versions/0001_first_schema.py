@@ -464,13 +464,16 @@ CREATE TABLE monitored_models (
   lengths integer[] NOT NULL,
   -- buckets before it are closed: nothing counts in them any more
   first_open bigint NOT NULL,
-  -- the bucket that is being closed, and the transaction ids that must be over before it is
+  -- the last bucket that is being closed, the transaction ids that must be over before it is, and
+  -- since when that is waited for
   closing bigint,
   closing_after bigint,
+  closing_since timestamptz,
   CONSTRAINT pk_monitored_models PRIMARY KEY (project_id, model),
   CONSTRAINT ck_monitored_models_bucket CHECK (bucket_s >= 1 AND grace_s >= 0),
   CONSTRAINT ck_monitored_models_lengths CHECK (cardinality(lengths) > 0),
-  CONSTRAINT ck_monitored_models_closing CHECK ((closing IS NULL) = (closing_after IS NULL))
+  CONSTRAINT ck_monitored_models_closing CHECK (
+    num_nulls(closing, closing_after, closing_since) IN (0, 3))
 );
 
 CREATE TABLE monitors (
@@ -514,6 +517,8 @@ CREATE TABLE stream_counts (
     project_id, reference_id, model_version, segment, bucket),
   CONSTRAINT ck_stream_counts CHECK (predictions > 0 AND late >= 0 AND moved >= 0)
 );
+-- the windows that end when a bucket closes, of whatever versions and segments there are
+CREATE INDEX ix_stream_counts_bucket ON stream_counts (project_id, reference_id, bucket);
 
 CREATE TABLE evaluations (
   project_id uuid NOT NULL,
@@ -536,6 +541,8 @@ CREATE TABLE evaluations (
     state IN ('collecting', 'stable', 'warning', 'drifting')),
   CONSTRAINT ck_evaluations_window CHECK (first_bucket <= last_bucket)
 );
+-- a monitor's history, newest first
+CREATE INDEX ix_evaluations_monitor ON evaluations (project_id, monitor_id, id);
 
 CREATE TABLE monitor_states (
   project_id uuid NOT NULL,

@@ -42,11 +42,25 @@ async def test_problem_names_the_request_that_it_belongs_to(client: httpx.AsyncC
     assert is_problem(response, 404, "not_found")["instance"] == "req-81c"
 
 
-async def test_unknown_path_and_method_are_problems_too(client: httpx.AsyncClient) -> None:
-    is_problem(await client.get("/nowhere"), 404, "not_found")
-    wrong_method = await client.patch("/v1/decisions")
-    is_problem(wrong_method, 405, "method_not_allowed")
-    assert wrong_method.headers["allow"] == "GET"
+async def test_unknown_path_is_named_with_where_to_look(client: httpx.AsyncClient) -> None:
+    problem = is_problem(await client.get("/nowhere"), 404, "not_found")
+
+    assert "no path /nowhere" in problem["detail"]
+    assert "/docs" in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [("/v1/decisions", "GET"), ("/v1/queues/triage", "GET, PUT"), (ONE, "POST")],
+)
+async def test_unknown_method_is_told_all_that_the_path_has(
+    client: httpx.AsyncClient, path: str, methods: str
+) -> None:
+    response = await client.patch(path)
+
+    problem = is_problem(response, 405, "method_not_allowed")
+    assert response.headers["allow"] == methods
+    assert problem["detail"] == f"PATCH is no method of this path, which has {methods}."
 
 
 @pytest.mark.parametrize("address", ["/v1/decisions?label=a%00b", "/v1/policies/a%00b/versions/1"])

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.api.policies import DOCUMENT_BYTES_MAX
+from app.api.policy_text import DOCUMENT_BYTES_MAX
 from tests.api.test_predictions import is_problem
 from tests.scenario import Scenario
 

@@ -191,6 +191,7 @@ async def test_a_scrape_says_what_the_summary_says(
     assert seen["overrule_decisions", *route] == 1000
     assert seen["overrule_audited_decisions", *route] == 73
     assert seen["overrule_inbox_rows", project] == 2
+    assert ("overrule_fold_lag_seconds", project) in seen
     queue = (project, ("queue", "unrouted"))
     assert seen["overrule_queue_depth", *queue] == 1
     assert seen["overrule_queue_oldest_age_seconds", *queue] == 7200

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator
 
-from app.api.policies import DOCUMENT_BYTES_MAX
+from app.api.policy_text import DOCUMENT_BYTES_MAX
 from tests.api.test_predictions import is_problem
 from tests.scenario import Scenario
 
@@ -139,9 +139,38 @@ async def test_two_versions_are_compared_rule_by_rule_and_field_by_field(
                 "position_after": 0,
             }
         ],
+        "on_drift": [],
         "fields": [{"field": "audit.probability", "before": None, "after": 0.02}],
     }
     assert latest.json() == told.json()
+
+
+async def test_responses_to_drift_need_monitors_and_are_compared(
+    client: httpx.AsyncClient, scenario: Scenario
+) -> None:
+    response = {"monitor": "confidence", "when": "drifting", "raise_confidence_to": 0.95}
+    document = {**DOCUMENT, "on_drift": [response]}
+    await client.put(SENTIMENT, json=DOCUMENT)
+
+    refused = await client.put(SENTIMENT, json=document)
+    await scenario.monitor("confidence")
+    taken = await client.put(SENTIMENT, json=document)
+
+    (error,) = is_problem(refused, 422, "invalid")["errors"]
+    assert error["loc"] == ["on_drift", 0, "monitor"]
+    assert "PUT /v1/monitors/confidence" in error["detail"]
+    assert (taken.status_code, taken.json()["warnings"]) == (201, [])
+    told = await client.get(f"{SENTIMENT}/versions/1/diff")
+    assert told.json()["on_drift"] == [
+        {
+            "monitor": "confidence",
+            "change": "added",
+            "before": None,
+            "after": response,
+            "position_before": None,
+            "position_after": 0,
+        }
+    ]
 
 
 async def test_schema_of_a_document_is_published_and_complete_in_itself(
@@ -268,12 +297,17 @@ async def test_every_mistake_of_a_document_is_named_by_its_place(
             "aliases",
             id="alias bomb",
         ),
-        pytest.param("name: a\nname: b", "twice", id="key twice"),
+        pytest.param("name: a\nlabels: []\nname: b", "'name' stands twice in one mapping (line 3)", id="key twice"),
+        pytest.param("1: a\n'1': b", "'1' stands twice", id="key twice, as number and text"),
+        pytest.param("a: {no: 0.6}", "the key 'no' is a bool in YAML and no text; quote it (line 1)", id="no as a key"),
+        pytest.param("2026-11-23: 1", "the key '2026-11-23' is a timestamp in YAML", id="date as a key"),
+        pytest.param("a: " + "9" * 5000, "cannot be read as the int", id="5,000 digits"),
+        pytest.param("a: 2026-13-45", "'2026-13-45' cannot be read as the timestamp", id="no date"),
         pytest.param("a: {b: 1, b: 2}", "twice", id="key twice, deeper"),
         pytest.param("a: [1", "Not valid YAML", id="cut off"),
-        pytest.param("!!python/object/apply:os.system ['true']", "Not valid YAML", id="object"),
+        pytest.param("!!python/object/apply:os.system ['true']", "is not known here", id="object"),
         pytest.param("? [1, 2]\n: 3", "Not valid YAML", id="list as a key"),
-        pytest.param("[" * 1500, "Not valid YAML", id="deep nesting"),
+        pytest.param("[" * 1500, "nested too deeply", id="deep nesting"),
         pytest.param("a: \x00", "Not valid YAML", id="raw NUL"),
         pytest.param(b"a: \xff", "Not valid YAML", id="not UTF-8"),
         pytest.param("a: !!bool maybe", "Not valid YAML", id="tag of another value"),
@@ -392,3 +426,61 @@ async def test_version_that_is_not_there_is_answered_404(
         is_problem(response, 404, "not_found")
     is_problem(await client.get(f"{SENTIMENT}/versions/0"), 422, "invalid")
     is_problem(await client.get(f"{SENTIMENT}/versions/{2**31}"), 422, "invalid")
+
+
+@pytest.mark.parametrize(
+    ("body", "key"),
+    [
+        (b'{"name": "a", "name": "b"}', "'name'"),
+        (b'{"rules": [{"id": "a", "confidence": {"below": 0.1, "below": 0.9}}]}', "'below'"),
+        (b'{"name": "a", "n\\u0061me": "b"}', "'name'"),
+    ],
+    ids=["at the top", "deep inside", "spelt another way"],
+)
+async def test_key_that_stands_twice_in_a_json_document_is_refused_and_named(
+    client: httpx.AsyncClient, body: bytes, key: str
+) -> None:
+    for method, path, content in (
+        ("POST", VALIDATE, body),
+        ("PUT", SENTIMENT, body),
+        ("POST", "/v1/policies/simulate", b'{"document": ' + body + b"}"),
+    ):
+        response = await client.request(method, path, content=content)
+
+        problem = is_problem(response, 400, "malformed")
+        assert problem["detail"] == f"The key {key} stands twice in one object."
+
+
+async def test_list_is_of_one_name_one_model_or_one_state(
+    client: httpx.AsyncClient, scenario: Scenario
+) -> None:
+    await scenario.policy()
+    await scenario.policy(description="the next")
+    await scenario.policy(name="other", applies_to={"model": "toxicity"})
+
+    async def found(**query: str) -> list[tuple[str, int]]:
+        page = (await client.get("/v1/policies", params=query)).json()
+        return [(version["name"], version["version"]) for version in page["items"]]
+
+    assert await found(name="sentiment") == [("sentiment", 1), ("sentiment", 2)]
+    assert await found(model="toxicity") == [("other", 1)]
+    assert await found(state="active") == [("sentiment", 2), ("other", 1)]
+    assert await found(model="sentiment", state="active") == [("sentiment", 2)]
+    assert await found(name="nowhere") == []
+    wrong = await client.get("/v1/policies?state=alive")
+    assert is_problem(wrong, 422, "invalid")["errors"][0]["loc"] == ["query", "state"]
+
+
+async def test_activating_tells_which_version_was_retired(
+    client: httpx.AsyncClient,
+) -> None:
+    await client.put(SENTIMENT, json=DOCUMENT)
+    await client.put(SENTIMENT, json={**DOCUMENT, "description": "the next"})
+
+    first = (await client.post(f"{SENTIMENT}/versions/1/activate")).json()
+    again = (await client.post(f"{SENTIMENT}/versions/1/activate")).json()
+    second = (await client.post(f"{SENTIMENT}/versions/2/activate")).json()
+
+    assert (first["retired"], again["retired"]) == (None, None)
+    assert second["retired"] == {"name": "sentiment", "version": 1}
+    assert (second["version"], second["state"]) == (2, "active")

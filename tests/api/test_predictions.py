@@ -57,7 +57,7 @@ async def test_new_prediction_is_answered_201_with_its_decision(
     assert decision["decided_at"].endswith("Z")
     assert set(decision) == {
         "id", "request_key", "model", "model_version", "label", "confidence", "route", "reason",
-        "trace", "policy", "monitors", "audit", "item", "shadow", "resolution", "decided_at",
+        "trace", "policy", "monitors", "unfamiliar", "audit", "item", "shadow", "resolution", "decided_at",
     }  # fmt: skip
 
 
@@ -92,6 +92,7 @@ async def test_dry_run_is_answered_200_and_stores_nothing(
 
     assert response.status_code == 200
     assert response.json()["reason"] == "no-policy"
+    assert response.json()["dry_run"] is True
     assert sum((await sizes(ctx, scenario.project)).values()) == 0
 
 
@@ -121,6 +122,21 @@ async def test_without_a_good_key_or_its_scope_nothing_is_read(
         is_problem(response, 401, "unauthenticated")
         assert response.headers["www-authenticate"] == "Bearer"
     is_problem(await sent(f"Bearer {reader.text}"), 403, "forbidden")
+
+
+async def test_half_of_a_surrogate_pair_is_called_what_it_is(client: httpx.AsyncClient) -> None:
+    for text in (rb'"\ud83d\ude00 \ud800"', rb'"\ud800"', rb'"\\ud800 \udfff b"'):
+        response = await client.post(ONE, content=b'{"label": ' + text + b"}")
+
+        detail = is_problem(response, 400, "malformed")["detail"]
+        assert "half of a surrogate pair" in detail
+        assert "truncated" not in detail
+
+
+async def test_text_that_is_cut_off_is_still_called_so(client: httpx.AsyncClient) -> None:
+    response = await client.post(ONE, content=rb'{"label": "\ud83d\ude00 \\ud800')
+
+    assert "truncated" in is_problem(response, 400, "malformed")["detail"]
 
 
 @pytest.mark.parametrize(
@@ -388,3 +404,24 @@ async def test_batch_that_is_damaged_itself_is_refused_whole(
 
     assert answer.status_code == 400
     assert answer.json()["code"] == "malformed"
+
+
+async def test_bad_row_of_a_batch_is_named_by_its_index_and_its_key(
+    client: httpx.AsyncClient, scenario: Scenario
+) -> None:
+    await client.post(ONE, json=scenario.prediction(request_key="req-1"))
+    rows = [
+        json.dumps(scenario.prediction()),
+        json.dumps(scenario.prediction(request_key="req-2", risk=7)),
+        '{"request_key": 7}',
+        json.dumps(scenario.prediction(request_key="req-1", confidence=0.1)),
+        '{"request_key": "req-3", "risk": NaN}',
+    ]
+
+    answer = await client.post(MANY, content=f'{{"predictions": [{", ".join(rows)}]}}')
+
+    problems = [row.get("problem", {}) for row in answer.json()["results"]]
+    assert [problem.get("row") for problem in problems] == [None, 1, 2, 3, 4]
+    assert [problem.get("request_key") for problem in problems] == [
+        None, "req-2", None, "req-1", None,
+    ]  # fmt: skip

@@ -50,6 +50,12 @@ async def test_each_line_is_answered_and_in_order(
     assert [row["status"] for row in rows] == [201, 400, 422, 200, 409, 400, 201]
     assert rows[-1]["decision"]["request_key"] == "last"
     assert rows[3]["decision"] == rows[0]["decision"]
+    problems = [row["problem"] for row in rows if "problem" in row]
+    # counted as an editor counts them: lines 3 and 4 are blank
+    assert [problem["row"] for problem in problems] == [2, 5, 7, 8]
+    assert [problem.get("request_key") for problem in problems] == [
+        None, None, first["request_key"], None,
+    ]  # fmt: skip
 
 
 async def test_2000_lines_are_all_decided_once(
@@ -167,6 +173,8 @@ async def test_database_that_goes_away_is_answered_line_by_line(
     rows = await answers(client, lines(*posted))
 
     assert [row["status"] for row in rows] == [201] * 500 + [503] * 500 + [201]
+    assert rows[500]["problem"]["row"] == 501
+    assert rows[500]["problem"]["request_key"] == posted[500]["request_key"]
 
 
 class Connection:

@@ -15,6 +15,8 @@ CASES = [
     "single-lane",
     "single-plain",
     "batch",
+    "batch-watched",
+    "batch-watched-50",
     "ndjson",
     "open-loop",
     "claim-verdict",

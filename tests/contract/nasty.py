@@ -141,6 +141,18 @@ MORE: dict[str, dict[str, Any]] = {
             "rejected_probability": 0.01,
             "queue": "audits",
         },
+        "on_drift": [
+            {
+                "monitor": "sentiment",
+                "when": "drifting",
+                "segment": "source",
+                "raise_confidence_to": 0.95,
+                "audit_probability": 0.1,
+                "route": "review",
+                "queue": "triage",
+                "priority": 60,
+            }
+        ],
         "default": "accept",
         "description": "for tweets",
     },
@@ -155,6 +167,28 @@ MORE: dict[str, dict[str, Any]] = {
         "from": "2026-11-17T10:00:00Z",
         "to": "2026-11-24T10:00:00Z",
         "rows": [{"request_key": "req-9", "model": "m", "model_version": "1", "label": "a"}],
+    },
+    "put_monitor": {"certified_error": 0.05},
+    "mute_monitor": {"until": "2026-11-25T10:00:00Z"},
+    "put_reference": {
+        "model_version": "1",
+        "from_predictions": {"from": "2026-11-17T10:00:00Z", "to": "2026-11-24T10:00:00Z"},
+    },
+    "put_detector": {
+        "rows": [
+            {
+                "embedding": [0.5, 1.5],
+                "label": "positive",
+                "scores": {"positive": 1.0},
+                "scores_are": "probabilities",
+            }
+        ],
+    },
+    "compare": {
+        "edges": [1.0, 2.0, 3.0, 4.0],
+        "model": "sentiment",
+        "model_version": "1",
+        "segment": "source:tweets",
     },
     "put_queue": {
         "judge": "single",

@@ -17,7 +17,7 @@ from tests.contract.world import World, done, make_key
 OPEN = {"live", "ready"}
 OPEN_ADDRESSES = {"/openapi.json", "/docs", "/docs/oauth2-redirect"}
 # a name in their path is the caller's own to take, whoever else has one like it
-MAKES_ITS_OWN = {"put_policy", "put_queue"}
+MAKES_ITS_OWN = {"put_detector", "put_monitor", "put_policy", "put_queue", "put_reference"}
 
 closed = [operation for operation in operations if operation.name not in OPEN]
 with_key = pytest.mark.parametrize("operation", closed, ids=lambda operation: operation.name)
@@ -91,8 +91,11 @@ async def test_a_revoked_key_is_refused(world: World, operation: Operation) -> N
 
 
 @with_key
-async def test_an_expired_key_is_refused(world: World, operation: Operation) -> None:
-    key = await _key_for(world, operation, expires_in=timedelta(seconds=-1))
+async def test_an_expired_key_is_refused(
+    world: World, operation: Operation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = await _key_for(world, operation, expires_in=timedelta(hours=1))
+    monkeypatch.setattr(world.ctx.db, "now", utc_now() + timedelta(hours=1))
 
     response = await call(world, operation, key)
 
@@ -149,6 +152,9 @@ async def test_to_its_own_project_everything_is_there(other: World, operation: O
         body = policy
     if operation.name == "simulate_policy":
         body = {"document": policy}
+    if operation.name == "put_monitor":
+        name = other.parameters["name"]
+        body = {"model": name, "signal": "confidence", "reference": name}
     if operation.name == "import_a2i_policy":
         body = {**EXAMPLES[operation.name].request, "queue": other.parameters["queue"]}
 

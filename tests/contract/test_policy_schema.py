@@ -27,6 +27,13 @@ def with_rule(**changes: Any) -> dict[str, Any]:
     return {**SMALLEST, "rules": [rule]}
 
 
+def with_response(**changes: Any) -> dict[str, Any]:
+    """The same with a drift response beside the rule."""
+    written = {"monitor": "confidence", "when": "drifting", "audit_probability": 0.05, **changes}
+    response = {name: value for name, value in written.items() if value is not None}
+    return {**with_rule(), "segments": ["source"], "on_drift": [response]}
+
+
 GOOD: dict[str, Any] = {
     "the smallest": SMALLEST,
     "the example": POLICY,
@@ -34,6 +41,13 @@ GOOD: dict[str, Any] = {
     "a rejecting rule": with_rule(route="reject", queue=None),
     "a queue of null": {**SMALLEST, "rules": [{**RULE, "route": "accept", "queue": None}]},
     "everything rejected": {**SMALLEST, "default": "reject"},
+    "a drift response": with_response(),
+    "a drift response of a segment that routes": with_response(
+        segment="source", audit_probability=None, route="review", queue="rare", priority=70
+    ),
+    "every effect of a drift response": with_response(
+        when="warning", raise_confidence_to=0.95, route="review", queue="rare"
+    ),
 }
 BAD: dict[str, Any] = {
     "no object": [],
@@ -61,6 +75,16 @@ BAD: dict[str, Any] = {
     "a threshold as text": with_rule(confidence={"below": "0.8"}),
     "no label to look for": with_rule(confidence=None, labels=[]),
     "a number as an expression": with_rule(confidence=None, when=1),
+    "a drift response without a monitor": with_response(monitor=None),
+    "a drift response to a state that is none": with_response(when="stable"),
+    "a drift response without an effect": with_response(audit_probability=None),
+    "a drift response that rejects": with_response(route="reject", queue="rare"),
+    "a drift response that reviews nowhere": with_response(route="review"),
+    "a drift response with a queue for nothing": with_response(queue="rare"),
+    "a drift response with a priority for nothing": with_response(priority=70),
+    "a drift response that raises too far": with_response(raise_confidence_to=1.1),
+    "an unknown field of a drift response": with_response(mood="bad"),
+    "too many drift responses": {**with_response(), "on_drift": with_response()["on_drift"] * 21},
 }
 
 

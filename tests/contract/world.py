@@ -8,13 +8,19 @@ from datetime import datetime
 from typing import Any
 
 import httpx
+import msgspec
 from fastapi import FastAPI
 
 from app.api.examples import EXAMPLES
+from app.api.reference_examples import REFERENCE_EXAMPLES
 from app.core.access import PROJECT_SCOPES, Scope
-from app.flows import projects
+from app.core.drift.evaluate import StreamWindow, evaluate
+from app.core.drift.familiar import ROWS_MIN
+from app.core.drift.spec import CONFIDENCE_CELLS, ConfidenceBins
+from app.flows import detectors, jobs, projects
 from app.flows.context import Context
 from app.main import build
+from app.store.ids import new_id
 from tests.contract.document import Operation
 
 # as in the examples: the lease of that many claims
@@ -73,7 +79,19 @@ async def prepare(
         lease = await _lease_of(http, queue)
         await done(http.post("/v1/predictions", json=_prediction("req-80b", policy)))
         named = {"name": policy, "version": 1}
+        for label in ("a", "b"):
+            reference = {"model": policy, "rows": [{"label": label}]}
+            await done(http.put(f"/v1/references/{policy}", json=reference))
+        example = REFERENCE_EXAMPLES["put_reference"].request
+        await done(http.put("/v1/references/validated", json={**example, "model": policy}))
+        watched = {"model": policy, "signal": "confidence", "reference": policy}
+        await done(http.put(f"/v1/monitors/{policy}", json=watched))
+        # of another model, so that the examples' predictions are decided without one
+        familiar = {"model": f"{policy}-judged", "rows": [{"scores": {"a": 1.0}}] * ROWS_MIN}
+        await done(http.put(f"/v1/detectors/{policy}", json=familiar))
+        assert await jobs.run_once(ctx, {detectors.KIND: detectors.work}) == 1
         job = await done(http.post("/v1/policies/simulate", json={"policy": named}))
+    await _let_it_drift(ctx, policy)
     parameters = {
         "assignment_id": lease["assignment_id"],
         "decision_id": first["id"],
@@ -145,3 +163,59 @@ def _policy(name: str, queue: str) -> Any:
 def _prediction(request_key: str, model: str) -> Any:
     example = EXAMPLES["post_prediction"].request
     return {**example, "request_key": request_key, "model": model}
+
+
+async def _let_it_drift(ctx: Context, monitor: str) -> None:
+    """One evaluated window, of the present hour, that left the monitor drifting."""
+    async with ctx.db.write() as tx:
+        kept = await tx.raw.fetchrow(
+            """
+            SELECT m.project_id, m.id, m.reference_id, r.document,
+              floor(extract(epoch FROM statement_timestamp()) / 3600)::bigint AS hour
+            FROM monitors m JOIN drift_references r
+              ON r.project_id = m.project_id AND r.id = m.reference_id
+            WHERE m.name = $1
+            """,
+            monitor,
+        )
+        sizes = [len(stream["counts"]) for stream in kept["document"]["streams"]]
+        # the streams are label, confidence and missing; everything is in the first cell of each
+        counts = [count for size in sizes for count in [1000, *[0] * (size - 1)]]
+        window = [1000, *[0] * CONFIDENCE_CELLS]
+        usual = [*[0] * CONFIDENCE_CELLS, 2000]
+        found = evaluate([StreamWindow("confidence", ConfidenceBins(), usual, window)])
+        id_ = new_id()
+        await tx.raw.execute(
+            """
+            INSERT INTO stream_counts (project_id, reference_id, model_version, segment, bucket,
+              predictions, late, moved, counts)
+            VALUES ($1, $2, '1', '', $3, 1000, 0, 0, $4)
+            """,
+            kept["project_id"],
+            kept["reference_id"],
+            kept["hour"],
+            counts,
+        )
+        await tx.raw.execute(
+            """
+            INSERT INTO evaluations (project_id, id, monitor_id, reference_id, model_version,
+              segment, first_bucket, last_bucket, state, results)
+            VALUES ($1, $2, $3, $4, '1', '', $5, $5, 'drifting', $6::text::jsonb)
+            """,
+            kept["project_id"],
+            id_,
+            kept["id"],
+            kept["reference_id"],
+            kept["hour"],
+            msgspec.json.encode(found).decode(),
+        )
+        await tx.raw.execute(
+            """
+            INSERT INTO monitor_states (project_id, monitor_id, model_version, segment, length,
+              state, track, evaluation_id, since)
+            VALUES ($1, $2, '1', '', 1, 'drifting', '{}', $3, statement_timestamp())
+            """,
+            kept["project_id"],
+            kept["id"],
+            id_,
+        )

@@ -1,6 +1,7 @@
 """What the demo counts, prints and writes."""
 
 import io
+from datetime import UTC, datetime
 
 import pytest
 from rich.console import Console
@@ -12,6 +13,8 @@ from app.dev.demo.tally import Streamed, domain_result
 from app.dev.demo.texts import Text
 
 ESTIMATE = Estimate(0.5, 0.1, 0.9)
+
+BEGAN = datetime(2026, 11, 24, tzinfo=UTC)
 
 
 def case(number: int, *, truth: str, label: str, ratings: tuple[int, ...] = (1, 1, 0)) -> Case:
@@ -40,7 +43,7 @@ def streamed() -> Streamed:
         decision("review"),
         decision("review"),
     ]
-    return Streamed("nyt", cases, decisions, seconds=2.0)
+    return Streamed("nyt", cases, decisions, BEGAN, seconds=2.0)
 
 
 def printed(result: DomainResult) -> str:
@@ -79,7 +82,7 @@ def test_items_that_wait_for_a_human_are_reviews_and_audits() -> None:
 
 
 def test_a_domain_without_texts_has_no_shares() -> None:
-    result = domain_result(Streamed("nyt", [], [], 1.0), {}, Estimate(None, None, None))
+    result = domain_result(Streamed("nyt", [], [], BEGAN, 1.0), {}, Estimate(None, None, None))
 
     assert result.model_accuracy is None
     assert result.accepted_error_true is None

@@ -95,6 +95,25 @@ def test_keys_made_and_revoked_by_the_command_count_at_once_in_a_server_that_run
     assert not KEY.search(service.out + service.err + made.stderr)
 
 
+def test_commands_about_keys_say_what_they_made_and_cut_nothing(folder: Path, mark: str) -> None:
+    """Slow: four commands that each start the database."""
+    at = ["--data-dir", str(folder / "new")]
+    name = "k" * 100
+    named = ["--project", "moderation", "--name", name, "--scope", "read", "--scope", "read"]
+
+    made = run("keys", "create", *named, "--json", *at, mark=mark)
+    over = run("keys", "create", *named, "--expires-at", "2026-01-01", *at, mark=mark)
+    shown = run("keys", "list", *at, mark=mark, COLUMNS="40")
+
+    assert made.stderr == f"Made a new database in {folder / 'new'}.\n"
+    key = json.loads(made.stdout)
+    assert key["scopes"] == ["read"]
+    assert (over.returncode, over.stderr) == (1, "expires_at must lie in the future.\n")
+    assert key["id"] in shown.stdout
+    assert name in shown.stdout
+    assert shown.stderr == ""
+
+
 def read_until_address(terminal: int) -> str:
     shown = b""
     while not shown.count(b"Docs  "):

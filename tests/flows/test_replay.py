@@ -15,7 +15,7 @@ from app.flows import explain as flow
 from app.flows.context import Context
 from app.flows.predict import Answered
 from app.store.ids import new_id
-from tests.core.routing.random_decisions import Random
+from tests.core.routing.random_decisions import MONITORS, Random
 from tests.scenario import Scenario
 
 POLICIES = 5
@@ -50,6 +50,9 @@ async def test_two_hundred_random_decisions_come_out_again_from_the_database(
     made = Random(85)
     for queue in ("triage", "experts"):
         await scenario.queue(queue)
+    for monitor in MONITORS:
+        await scenario.monitor(monitor, "drifting", version="1")
+        await scenario.monitor(monitor, "warning", version="2", segment="source:a")
     made_ids = []
 
     for version in range(POLICIES):

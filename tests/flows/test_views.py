@@ -145,16 +145,17 @@ async def test_compiled_policies_are_bounded_and_unknown_ones_not_found(
     ctx: Context, scenario: Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(views, "POLICIES_MAX", 1)
+    kept = views.Views(ctx.db, fresh_s=0)
     first = await scenario.policy(description="first")
     second = await scenario.policy(description="second")
 
-    one = await ctx.views.policy(scenario.project, first.id)
-    assert await ctx.views.policy(scenario.project, first.id) is one
-    await ctx.views.policy(scenario.project, second.id)
+    one = await kept.policy(scenario.project, first.id)
+    assert await kept.policy(scenario.project, first.id) is one
+    await kept.policy(scenario.project, second.id)
 
-    assert await ctx.views.policy(scenario.project, first.id) is not one
+    assert await kept.policy(scenario.project, first.id) is not one
     with pytest.raises(NotFound):
-        await ctx.views.policy(scenario.project, new_id())
+        await kept.policy(scenario.project, new_id())
 
 
 async def test_a_version_is_compiled_once_for_all_who_ask_at_the_same_time(

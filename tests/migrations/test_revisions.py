@@ -11,11 +11,11 @@ from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.settings import Settings
+from app.store.drift_tables import detectors
 from app.store.engine import Database
 from app.store.ids import utc_now
 from app.store.migrations import current_revision, migrate, newest_revision, run_revisions
 from app.store.partitions import WEEKS_AHEAD, ensure_partitions, partitions_until
-from app.store.tables import metadata
 from tests.migrations.catalog import columns, everything, keys, primary_keys
 
 PROJECT = Path(__file__).parents[2]
@@ -152,7 +152,7 @@ async def test_partitions_are_made_four_weeks_ahead_and_once(
 async def _create_from_metadata(url: str) -> None:
     engine = create_async_engine(make_url(url).set(drivername="postgresql+asyncpg"))
     async with engine.begin() as connection:
-        await connection.run_sync(metadata.create_all)
+        await connection.run_sync(detectors.metadata.create_all)
     await engine.dispose()
 
 

@@ -10,6 +10,7 @@ from app.core.learning.period import Period, Unit
 from app.store import counts
 from app.store.counts import Counted, Selection
 from app.store.engine import Database
+from app.store.ids import lowest_id_at
 from tests.store.metric_rows import DAY, TEN, CountRow, Rows, decisions_of
 
 EVERYTHING = Selection()
@@ -51,6 +52,25 @@ async def test_a_fold_adds_up_equal_keys_and_empties_the_inbox(db: Database) -> 
         assert [tuple(row) for row in stored] == [("accept", 7, 3), ("review", 2, 0)]
         assert await counts.waiting_rows(tx, rows.project) == 0
         assert rows.project not in await counts.projects_waiting(tx)
+
+
+async def test_the_lag_is_how_long_the_oldest_commit_has_been_waiting(db: Database) -> None:
+    rows = await Rows.of_new_project(db)
+    async with db.read() as tx:
+        assert await counts.fold_lag_s(tx, rows.project) == 0
+    await rows.inbox(CountRow())
+    async with db.write() as tx:
+        await tx.raw.execute("UPDATE inbox SET id = $1", lowest_id_at(TEN))
+    await rows.inbox(CountRow())
+    db.now = TEN + timedelta(seconds=7)
+
+    async with db.read() as tx:
+        lag_s = await counts.fold_lag_s(tx, rows.project)
+
+    assert lag_s == 7
+    await fold(rows)
+    async with db.read() as tx:
+        assert await counts.fold_lag_s(tx, rows.project) == 0
 
 
 async def test_the_longest_keys_are_folded_too(db: Database) -> None:

@@ -51,7 +51,7 @@ async def decided(scenario: Scenario, **changes: Any) -> tuple[Decision, NewDeci
     async with scenario.ctx.db.read() as tx:
         view = await routing_view(tx, scenario.project)
     posted = scenario.posted(**changes)
-    answered, row = _decided(scenario.project, view, Deciding.by(None, None), posted)
+    answered, row = _decided(scenario.project, view, Deciding.by(None, None), posted, None)
     return answered.decision, row
 
 
@@ -116,9 +116,9 @@ async def test_both_ways_write_the_same_rows_and_count_the_new_ones_only(
         view = await routing_view(tx, scenario.project)
     deciding = await _deciding(ctx, scenario.project, view, "sentiment")
     audited, again, plain = (
-        _decided(scenario.project, view, deciding, scenario.posted(request_key=key, **EVERYTHING))[
-            1
-        ]
+        _decided(
+            scenario.project, view, deciding, scenario.posted(request_key=key, **EVERYTHING), None
+        )[1]
         for key in ("a", "a", "b")
     )
     async with ctx.db.write() as tx:

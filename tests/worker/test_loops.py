@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from app.core.errors import DatabaseUnavailable
-from app.flows import jobs, leases, upkeep
+from app.flows import concept, drift, jobs, leases, upkeep
 from app.flows.context import Context
 from app.store import counts
 from app.worker import loops
@@ -173,6 +173,9 @@ def test_the_worker_does_what_has_to_be_done() -> None:
     assert {job.run_once for job in loops.JOBS} == {
         upkeep.fold,
         leases.expire,
+        drift.evaluate_once,
+        concept.run_once,
+        upkeep.remove_old_events,
         upkeep.extend_partitions,
         jobs.run_once,
     }

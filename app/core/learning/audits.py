@@ -90,7 +90,8 @@ def audited_share(
     under_way = [part.hour for part in audited if part.under_way]
     covered_until = min([until, *under_way])
     complete = [part for part in audited if part.hour < covered_until]
-    estimate = estimator(_strata([size for size in counted if size.hour < covered_until], complete))
+    covered = [size for size in counted if size.hour < covered_until]
+    estimate = estimator(strata_of(covered, complete))
     reason: str | None = estimate.reason
     if reason is not None and under_way:
         reason = "audits_under_way"
@@ -103,7 +104,8 @@ def probability_in(stratum: str) -> float:
     return float(stratum.rsplit(" ", 1)[1])
 
 
-def _strata(counted: Iterable[CountedHour], audited: Iterable[AuditedHour]) -> list[Stratum]:
+def strata_of(counted: Iterable[CountedHour], audited: Iterable[AuditedHour]) -> list[Stratum]:
+    """Sizes and answered audits added up over the hours, by stratum; audits under way are none."""
     accepted: Counter[str] = Counter()
     right: Counter[str] = Counter()
     wrong: Counter[str] = Counter()

@@ -5,14 +5,24 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from app.core.routing.document import Route
 from app.core.routing.draw import Chance
 from app.core.routing.monitors import Seen
+from app.core.routing.on_drift import UNCHANGED, Stricter, reason_of, stricter
 from app.core.routing.policy import DEFAULT, NO_POLICY, Policy, Rule
 from app.core.routing.prediction import Signals, Unfamiliar
-from app.core.routing.rules.base import ERROR, FIRED, MISSING, NOT_APPLICABLE, PASSED, Observed
+from app.core.routing.rules.base import (
+    ERROR,
+    FIRED,
+    MISSING,
+    NOT_APPLICABLE,
+    PASSED,
+    Finding,
+    Look,
+    Observed,
+)
 
 UNROUTED = "unrouted"
 AUDIT = b"audit"
@@ -23,6 +33,8 @@ class Outcome(Struct, frozen=True, gc=False):
     """What was decided, and what a later reader needs to check it.
 
     Attributes:
+        states: of the policy's rules, in their order, and then of its drift responses.
+        observed: what each of them saw.
         queue: where a human is asked; None when nobody is.
         audit_probability: None for a review, which needs no audit.
         audit_draw: audited when it is below the probability.
@@ -129,34 +141,51 @@ def decide(policy: Policy | None, signals: Signals, chance: Chance) -> Outcome:
     shadow = signals.prediction.shadow
     if policy is None:
         return _review(NO_POLICY, NO_POLICY, UNROUTED, shadow=shadow)
+    drift = stricter(policy.on_drift, signals.monitors) if policy.on_drift else UNCHANGED
+    rules = _raised(policy.rules, drift.confidence) if drift.confidence else policy.rules
     states: list[int] = []
     observed: list[Observed] = []
     decider: Rule | None = None
     decider_state = PASSED
-    for rule in policy.rules:
+    for rule in rules:
         state, seen = rule.look(signals, chance)
         states.append(state)
         observed.append(seen)
         # a rule that passed, nearly always, is told apart by the truth of its state
         if state and decider is None and _fires(rule, state):
             decider, decider_state = rule, state
+    queue, priority = UNROUTED, PRIORITY
     if decider is None:
         route, reason = policy.default, DEFAULT
-    elif decider.route == "review" or decider_state != FIRED:
+    else:
+        route, reason, priority = decider.route, decider.id, decider.priority
+        # a rule that accepts or rejects names no queue, and may do neither when it cannot judge
+        queue = decider.queue or UNROUTED
+        if decider_state != FIRED:
+            route = "review"
+    if drift is not UNCHANGED:
+        states += drift.states
+        observed += drift.observed
+        instead = drift.review
+        if instead is not None and route == "accept":
+            route, reason = "review", reason_of(instead.monitor)
+            queue = instead.queue or UNROUTED
+            priority = PRIORITY if instead.priority is None else instead.priority
+    if route == "review":
         return _review(
             policy.reference,
-            decider.id,
-            # a rule that accepts or rejects names none, and may do neither when it cannot judge
-            decider.queue or UNROUTED,
-            priority=decider.priority,
+            reason,
+            queue,
+            priority=priority,
             states=states,
             observed=observed,
-            probability=_chance_of_review(policy, states, signals) if policy.draws else 1.0,
+            probability=_chance_of_review(policy, states, signals, drift) if policy.draws else 1.0,
             shadow=shadow,
         )
-    else:
-        route, reason = decider.route, decider.id
     probability = policy.audit_probability(route, signals.label)
+    # not `max`, which costs more than the comparison
+    if probability < drift.audit:  # noqa: PLR1730
+        probability = drift.audit
     u = chance.draw(AUDIT)
     audited = u < probability and not shadow
     return Outcome(
@@ -174,23 +203,54 @@ def decide(policy: Policy | None, signals: Signals, chance: Chance) -> Outcome:
     )
 
 
-def _chance_of_review(policy: Policy, states: Sequence[int], signals: Signals) -> float:
+def _raised(rules: Sequence[Rule], floor: float) -> tuple[Rule, ...]:
+    """The rules while monitors alarm: no threshold that is meant is below the floor.
+
+    Made anew for each decision, so that the many without an alarm pay nothing for it.
+    """
+    return tuple(
+        structs.replace(rule, look=_raised_look(rule.look, floor)) if rule.is_raised else rule
+        for rule in rules
+    )
+
+
+def _raised_look(look: Look, floor: float) -> Look:
+    def raised(signals: Signals, chance: Chance) -> Finding:
+        state, seen = look(signals, chance)
+        if state == PASSED and isinstance(seen, float | int) and seen < floor:
+            return FIRED, seen
+        return state, seen
+
+    return raised
+
+
+def _chance_of_review(
+    policy: Policy, states: Sequence[int], signals: Signals, drift: Stricter
+) -> float:
     """The chance that this prediction is reviewed before it stands, whatever is drawn for it.
 
     Rules in order: the first that holds decides, and those that draw hold by chance, each by its
-    own draw. Two samples of 10 % review 19 %, and a rule that holds in any case makes it 1.
+    own draw. Two samples of 10 % review 19 %, and a rule that holds in any case makes it 1. Where
+    drift sends to review what would be accepted, only what is rejected is not reviewed.
     """
-    undecided, reviewed = 1.0, 0.0
-    for rule, state in zip(policy.rules, states, strict=True):
+    reviews = {"review"} if drift.review is None else {"review", "accept"}
+    undecided, reviewed, rejected = 1.0, 0.0, 0.0
+    # the states of drift responses come after those of the rules
+    for rule, state in zip(policy.rules, states, strict=False):
         judged = state in _JUDGED
         if judged and rule.condition.draws:
             holds = rule.condition.probability(signals)
         else:
             holds = float(_fires(rule, state))
-        if rule.route == "review" or not judged:
+        if rule.route in reviews or not judged:
             reviewed += undecided * holds
+        else:
+            rejected += undecided * holds
         undecided *= 1 - holds
-    return reviewed
+    if policy.default not in reviews:
+        return reviewed
+    # p + (1 - p) need not be 1
+    return reviewed + undecided if rejected else 1.0
 
 
 _JUDGED = (PASSED, FIRED, NOT_APPLICABLE)

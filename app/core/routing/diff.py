@@ -1,10 +1,12 @@
 """What is different between two policy documents, rule by rule and field by field.
 
 Documents are compared as they are written: a field that is left out is null here, whatever its
-default is. Rules are the same rule when they have the same id.
+default is. Rules are the same rule when they have the same id, and drift responses when they wait
+for the same state of the same monitor and segment (of several, the first with the first).
 """
 
 from bisect import bisect_left
+from collections import Counter
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -27,8 +29,19 @@ class RuleChange(Struct, frozen=True):
     position_after: int | None
 
 
+class ResponseChange(Struct, frozen=True):
+    """One drift response that is different; as for a rule, by its monitor."""
+
+    monitor: str
+    change: Change
+    before: Document | None
+    after: Document | None
+    position_before: int | None
+    position_after: int | None
+
+
 class FieldChange(Struct, frozen=True):
-    """One field outside the rules, by its dotted path; null where it is left out."""
+    """One other field, by its dotted path; null where it is left out."""
 
     field: str
     before: Any
@@ -36,41 +49,71 @@ class FieldChange(Struct, frozen=True):
 
 
 class Diff(Struct, frozen=True):
-    """All that is different: first the rules that are gone, then the others in their new order."""
+    """All that is different: first the rules that are gone, then the others in their new order.
+
+    The same goes for the drift responses.
+    """
 
     rules: list[RuleChange]
+    on_drift: list[ResponseChange]
     fields: list[FieldChange]
 
 
 def diff(before: Document, after: Document) -> Diff:
     """What has to be done to the first document to make it the second."""
     return Diff(
-        _rule_changes(before.get("rules", []), after.get("rules", [])),
+        [
+            RuleChange(rule_id, *change)
+            for rule_id, change in _changes(_rules_of(before), _rules_of(after))
+        ],
+        [
+            ResponseChange(waits_for[0], *change)
+            for waits_for, change in _changes(_responses_of(before), _responses_of(after))
+        ],
         _field_changes(_fields_of(before), _fields_of(after)),
     )
 
 
-def _rule_changes(before: list[Document], after: list[Document]) -> list[RuleChange]:
-    old = {rule["id"]: (at, rule) for at, rule in enumerate(before)}
-    new = {rule["id"]: (at, rule) for at, rule in enumerate(after)}
-    common = [rule_id for rule_id in new if rule_id in old]
-    stayed = _longest_increasing([old[rule_id][0] for rule_id in common])
-    moved = {rule_id for rule_id in common if old[rule_id][0] not in stayed}
+def _rules_of(document: Document) -> dict[Any, Document]:
+    return {rule["id"]: rule for rule in document.get("rules", [])}
 
-    def change(rule_id: str, what: Change) -> RuleChange:
-        position_before, was = old.get(rule_id, (None, None))
-        position_after, is_now = new.get(rule_id, (None, None))
-        return RuleChange(rule_id, what, was, is_now, position_before, position_after)
 
-    changes = [change(rule_id, "removed") for rule_id in old if rule_id not in new]
-    for rule_id, (_, rule) in new.items():
-        if rule_id not in old:
-            changes.append(change(rule_id, "added"))
+def _responses_of(document: Document) -> dict[Any, Document]:
+    responses: dict[Any, Document] = {}
+    seen: Counter[Any] = Counter()
+    for response in document.get("on_drift", []):
+        waits_for = response["monitor"], response["when"], response.get("segment")
+        responses[*waits_for, seen[waits_for]] = response
+        seen[waits_for] += 1
+    return responses
+
+
+# what happened, the entry before and after, its position before and after
+_Changed = tuple[Change, Document | None, Document | None, int | None, int | None]
+
+
+def _changes(before: dict[Any, Document], after: dict[Any, Document]) -> list[tuple[Any, _Changed]]:
+    """What was done to a list of entries, each known by its key."""
+    old = {key: (at, entry) for at, (key, entry) in enumerate(before.items())}
+    new = {key: (at, entry) for at, (key, entry) in enumerate(after.items())}
+    common = [key for key in new if key in old]
+    stayed = _longest_increasing([old[key][0] for key in common])
+    moved = {key for key in common if old[key][0] not in stayed}
+
+    def change(key: Any, what: Change) -> tuple[Any, _Changed]:
+        position_before, was = old.get(key, (None, None))
+        position_after, is_now = new.get(key, (None, None))
+        return key, (what, was, is_now, position_before, position_after)
+
+    changes = [change(key, "removed") for key in old if key not in new]
+    for key, (_, entry) in new.items():
+        if key not in old:
+            changes.append(change(key, "added"))
             continue
-        if old[rule_id][1] != rule:
-            changes.append(change(rule_id, "changed"))
-        if rule_id in moved:
-            changes.append(change(rule_id, "moved"))
+        if old[key][1] != entry:
+            changes.append(change(key, "changed"))
+        if key in moved:
+            changes.append(change(key, "moved"))
     return changes
 
 
@@ -96,8 +139,8 @@ def _longest_increasing(numbers: list[int]) -> set[int]:
 
 
 def _fields_of(document: Document) -> dict[str, Any]:
-    """Everything but the rules, by dotted path; lists are compared whole."""
-    rest = {name: value for name, value in document.items() if name != "rules"}
+    """Everything but the rules and responses, by dotted path; lists are compared whole."""
+    rest = {name: value for name, value in document.items() if name not in {"rules", "on_drift"}}
     return dict(_leaves(rest, ()))
 
 

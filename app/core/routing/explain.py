@@ -6,8 +6,9 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from app.core.routing.decision import Decision, Outcome
-from app.core.routing.document import Route
-from app.core.routing.policy import DEFAULT, Policy, Rule, TraceEntry, trace_of
+from app.core.routing.document import DriftResponse, Route
+from app.core.routing.on_drift import reason_of
+from app.core.routing.policy import DEFAULT, Policy, Rule, TraceEntry, threshold_of, trace_of
 from app.core.routing.rules.base import Observed
 from app.core.routing.rules.confidence import Confidence
 
@@ -19,7 +20,7 @@ class ExplainedRule(TraceEntry, frozen=True, gc=False):
     """An entry of the trace, in words."""
 
     sentence: str
-    decided: Annotated[bool, Meta(description="It is the first that fired: the reason.")]
+    decided: Annotated[bool, Meta(description="It decided: the reason.")]
 
 
 class ExplainedAudit(Struct, frozen=True, gc=False):
@@ -34,7 +35,10 @@ class Explanation(Struct, frozen=True, gc=False):
     """Why a decision is what it is."""
 
     summary: Annotated[str, Meta(description="What was decided and why, in one sentence.")]
-    rules: Annotated[list[ExplainedRule], Meta(description="In the order of the policy.")]
+    rules: Annotated[
+        list[ExplainedRule],
+        Meta(description="In the order of the policy; then its drift responses."),
+    ]
     audit: ExplainedAudit
 
 
@@ -55,7 +59,7 @@ def explain(decision: Decision, policy: Policy | None) -> Explanation:
         audit=ExplainedAudit(
             outcome.audited,
             outcome.audit_probability,
-            _audit_sentence(outcome, shadow=decision.shadow),
+            _audit_sentence(decision, policy, rules),
         ),
     )
 
@@ -72,6 +76,17 @@ def _explained(decision: Decision, policy: Policy) -> list[ExplainedRule]:
     trace = trace_of(
         policy, outcome.states, outcome.observed, decision.label, decision.segment or {}
     )
+    count = len(policy.rules)
+    responses = list(zip(policy.on_drift, trace[count:], strict=True))
+    diverting = next(
+        (entry.rule for response, entry in responses if _diverts(response, entry, outcome.reason)),
+        outcome.reason,
+    )
+    sentences = [
+        f"{_rule_sentence(rule, entry)}{_raised(rule, entry, decision, responses)}."
+        for rule, entry in zip(policy.rules, trace[:count], strict=True)
+    ]
+    sentences += [f"{_response_sentence(*of)}." for of in responses]
     return [
         ExplainedRule(
             rule=entry.rule,
@@ -79,11 +94,52 @@ def _explained(decision: Decision, policy: Policy) -> list[ExplainedRule]:
             state=entry.state,
             observed=entry.observed,
             threshold=entry.threshold,
-            sentence=f"{_rule_sentence(rule, entry)}.",
-            decided=entry.rule == outcome.reason,
+            sentence=sentence,
+            decided=entry.rule == diverting,
         )
-        for rule, entry in zip(policy.rules, trace, strict=True)
+        for entry, sentence in zip(trace, sentences, strict=True)
     ]
+
+
+def _diverts(response: DriftResponse, entry: TraceEntry, reason: str) -> bool:
+    return (
+        response.route is not None
+        and entry.state == "fired"
+        and reason == reason_of(response.monitor)
+    )
+
+
+def _raised(
+    rule: Rule,
+    entry: TraceEntry,
+    decision: Decision,
+    responses: list[tuple[DriftResponse, TraceEntry]],
+) -> str:
+    """`, raised from 0.85 while the monitor confidence is drifting`; empty where it was not."""
+    own = threshold_of(rule, decision.label, decision.segment or {}, 0.0)
+    if own == entry.threshold or entry.state not in _COMPARED:
+        return ""
+    return next(
+        f", raised from {own:g} while the monitor {response.monitor} is {of.observed}"
+        for response, of in responses
+        if of.state == "fired" and response.raise_confidence_to == entry.threshold
+    )
+
+
+def _response_sentence(response: DriftResponse, entry: TraceEntry) -> str:
+    of = f" ({response.segment} of the prediction)" if response.segment is not None else ""
+    seen = f"the monitor {response.monitor}{of} is {entry.observed}"
+    if entry.state != "fired":
+        asked = "neither warning nor drifting" if response.when == "warning" else "not drifting"
+        return f"{entry.rule} passed: {seen}, {asked}"
+    effects = []
+    if response.raise_confidence_to is not None:
+        effects.append(f"confidence must be at least {response.raise_confidence_to:g}")
+    if response.audit_probability is not None:
+        effects.append(f"the audit probability is at least {response.audit_probability:g}")
+    if response.route is not None:
+        effects.append("what would be accepted is reviewed")
+    return f"{entry.rule} fired: {seen}, so {' and '.join(effects)}"
 
 
 def _why(decision: Decision, policy: Policy | None, rules: list[ExplainedRule]) -> str:
@@ -122,6 +178,7 @@ def _rule_sentence(rule: Rule, entry: TraceEntry) -> str:
     return f"{rule.id} {does}: {_cut(condition)}{seen}"
 
 
+_COMPARED = ("fired", "passed")
 _COMPARISON = re.compile(r"(.+?) (below|above) ", re.DOTALL)
 
 
@@ -166,6 +223,7 @@ _MISSING = {
     "labels": _NO_LABEL,
     "margin": "no scores were sent that show the second best label",
     "novel_label": _NO_LABEL,
+    "out_of_distribution": "what the detector looks at was not sent",
     "risk": "no risk was sent",
 }
 _NO_PROBABILITIES = "the scores are independent, no probabilities"
@@ -177,20 +235,37 @@ _NOT_APPLICABLE = {
 }
 
 
-def _audit_sentence(outcome: Outcome, *, shadow: bool) -> str:
+def _audit_sentence(decision: Decision, policy: Policy | None, rules: list[ExplainedRule]) -> str:
+    outcome = decision.outcome
     draw, probability = outcome.audit_draw, outcome.audit_probability
     if draw is None or probability is None:
         return "A review needs no audit."
-    if shadow:
+    if decision.shadow:
         return "A shadow prediction is not audited."
+    raised = _audit_raised(outcome, policy, rules, decision.label)
     if outcome.audited:
         return (
             f"Drawn for an audit, a human judges it afterwards: the draw {draw!r} is below the "
-            f"probability {probability!r}."
+            f"probability {probability!r}{raised}."
         )
     return (
-        f"Not drawn for an audit: the draw {draw!r} is not below the probability {probability!r}."
+        f"Not drawn for an audit: the draw {draw!r} is not below the probability "
+        f"{probability!r}{raised}."
     )
+
+
+def _audit_raised(
+    outcome: Outcome, policy: Policy | None, rules: list[ExplainedRule], label: str | None
+) -> str:
+    if policy is None:
+        return ""
+    own = policy.audit_probability(outcome.route, label)
+    if own == outcome.audit_probability:
+        return ""
+    for response, entry in zip(policy.on_drift, rules[len(policy.rules) :], strict=True):
+        if entry.state == "fired" and response.audit_probability == outcome.audit_probability:
+            return f", raised from {own!r} while the monitor {response.monitor} is {entry.observed}"
+    return ""
 
 
 def _text(observed: Observed) -> str:

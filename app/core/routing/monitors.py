@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct, field
 
 COLLECTING = "collecting"
+WARNING = "warning"
+DRIFTING = "drifting"
 WHOLE = ""
 _ALARM = {"collecting": 0, "stable": 1, "warning": 2, "drifting": 3}
 

@@ -4,8 +4,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from app.core.routing.document import Audit, Document, Route, parse
+from app.core.routing.document import Audit, Document, DriftResponse, Route, is_raised, parse
 from app.core.routing.monitors import Needed
+from app.core.routing.on_drift import KIND, stricter_seeing, trace_name
 from app.core.routing.rules.base import STATE_NAMES, Condition, Look, Observed, Segment
 from app.core.routing.rules.when import Expression
 
@@ -18,6 +19,7 @@ class Rule(Struct, frozen=True, gc=False):
 
     `passes_when_missing`: a missing signal lets it pass; otherwise it fires, since what cannot be
     judged goes to a human. `threshold` is what every prediction is compared with, unless it varies.
+    `is_raised`: while monitors alarm the threshold can be higher.
     """
 
     id: str
@@ -30,13 +32,15 @@ class Rule(Struct, frozen=True, gc=False):
     queue: str | None
     priority: int
     passes_when_missing: bool
+    is_raised: bool
 
 
 class Policy(Struct, frozen=True, gc=False):
     """One version of a policy.
 
     `reference` is its name and number, `sentiment@3`; `draws` says whether a rule leaves anything
-    to chance, `is_slow` whether one looks for a pattern, which takes milliseconds.
+    to chance, `is_slow` whether one looks for a pattern, which takes milliseconds. `monitors` are
+    those that the responses in `on_drift` and the rules look at.
     """
 
     reference: str
@@ -47,6 +51,7 @@ class Policy(Struct, frozen=True, gc=False):
     draws: bool
     is_slow: bool
     audit: Audit
+    on_drift: tuple[DriftResponse, ...]
     default: Route
     labels: tuple[str, ...] | None
     segments: tuple[str, ...]
@@ -60,9 +65,17 @@ class Policy(Struct, frozen=True, gc=False):
             return self.audit.per_label.get(label, self.audit.probability)
         return self.audit.probability
 
+    @property
+    def trace_names(self) -> list[str]:
+        """What is in a trace, in its order: the rules, then the drift responses."""
+        return [
+            *(rule.id for rule in self.rules),
+            *(trace_name(number) for number in range(len(self.on_drift))),
+        ]
+
 
 class TraceEntry(Struct, frozen=True, gc=False):
-    """What one rule saw, and what it was compared with."""
+    """What one rule or drift response saw, and what it was compared with."""
 
     rule: str
     kind: str
@@ -101,6 +114,7 @@ def policy_of(document: Document, name: str, version: int) -> Policy:
                 rule.queue,
                 rule.priority,
                 rule.if_missing == "pass",
+                is_raised(rule, condition),
             )
             for rule, condition in document.rules
         ),
@@ -110,11 +124,26 @@ def policy_of(document: Document, name: str, version: int) -> Policy:
             for _, condition in document.rules
         ),
         audit=head.audit,
+        on_drift=tuple(head.on_drift),
         default=head.default,
         labels=tuple(head.labels) if head.labels is not None else None,
         segments=tuple(head.segments),
-        monitors=(),
+        monitors=_needed(document),
     )
+
+
+def _needed(document: Document) -> tuple[Needed, ...]:
+    """The monitors that a policy looks at, each once."""
+    by_response = [
+        Needed(response.monitor, response.segment) for response in document.head.on_drift
+    ]
+    by_rule = [
+        Needed(monitor)
+        for _, condition in document.rules
+        if isinstance(condition, Expression)
+        for monitor in condition.monitors
+    ]
+    return tuple(dict.fromkeys(by_response + by_rule))
 
 
 def trace_of(
@@ -128,18 +157,27 @@ def trace_of(
 
     Args:
         policy: the version that decided.
-        states: of its rules, in their order.
-        observed: what each rule saw, in the same order.
+        states: of its rules, in their order, and then of its drift responses.
+        observed: what each of them saw, in the same order.
         label: of the prediction, since a threshold can depend on it.
         segment: of the prediction, for the same reason.
     """
-    return [
+    rules, responses = policy.rules, policy.on_drift
+    floor = stricter_seeing(responses, observed[len(rules) :]).confidence if responses else 0.0
+    trace = [
         TraceEntry(
-            rule.id,
-            rule.kind,
-            STATE_NAMES[state],
-            seen,
-            rule.condition.threshold(label, segment) if rule.varies else rule.threshold,
+            rule.id, rule.kind, STATE_NAMES[state], seen, threshold_of(rule, label, segment, floor)
         )
-        for rule, state, seen in zip(policy.rules, states, observed, strict=True)
+        for rule, state, seen in zip(rules, states, observed, strict=not responses)
     ]
+    for number, response in enumerate(responses, start=len(rules)):
+        name = trace_name(number - len(rules))
+        state, seen = STATE_NAMES[states[number]], observed[number]
+        trace.append(TraceEntry(name, KIND, state, seen, response.when))
+    return trace
+
+
+def threshold_of(rule: Rule, label: str | None, segment: Segment, floor: float) -> Any:
+    """What a rule compares with, raised to the floor where that means the rule."""
+    threshold = rule.condition.threshold(label, segment) if rule.varies else rule.threshold
+    return max(threshold, floor) if floor and rule.is_raised else threshold

@@ -6,6 +6,7 @@ what is recorded, so that the digest speaks of what the caller sent.
 
 import hashlib
 import math
+import re
 import struct
 import uuid
 from datetime import datetime
@@ -50,14 +51,21 @@ class Subject(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     """The data that was judged: inline text, or a reference to it."""
 
     text: Annotated[str, Meta(max_length=TEXT_MAX)] | None = None
-    uri: Annotated[str, Meta(min_length=1, max_length=2048)] | None = None
+    uri: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=2048)] | None,
+        Meta(
+            description="An address, or your own name for it, kept as it is. Labeling tools show "
+            "it as a link, so what a browser would run is refused: `javascript:`, `vbscript:` and "
+            "`data:` other than `data:image/` (of these, no SVG); control characters too."
+        ),
+    ] = None
 
 
 class Prediction(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """One output of one model version for one input.
 
     `request_key` is the caller's own id, unique in its project. One of `label`, `scores` and
-    `output` is required.
+    `output` is required. Of a field that stands twice the later one counts.
     """
 
     request_key: Annotated[
@@ -170,7 +178,7 @@ def signals_of(
 
     Raises:
         Invalid: no label, scores or output; scores that are not what they are declared to be;
-            output nested too deeply.
+            output nested too deeply; an address that a browser would run.
     """
     scores = prediction.scores
     label = prediction.label
@@ -187,6 +195,8 @@ def signals_of(
         _check_members(prediction)
     if prediction.output is not None:
         _check_depth(prediction.output)
+    if prediction.subject is not None and prediction.subject.uri is not None:
+        _check_uri(prediction.subject.uri)
     if confidence is not None:
         confidence = min(1.0, max(0.0, confidence))
     return Signals(prediction, label, confidence, scores, None, unfamiliar, monitors)
@@ -278,6 +288,20 @@ def _check_members(prediction: Prediction) -> None:
         names.add(member.name)
         if member.scores is not None:
             checked_scores(member.scores, prediction.scores_are, ("members", place, "scores"))
+
+
+# a browser skips blanks before a scheme, and tabs and line breaks within it
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_RUN_BY_BROWSERS = re.compile(
+    r" *(?:(?:javascript|vbscript):|data:(?!image/(?!svg)))", re.IGNORECASE
+)
+
+
+def _check_uri(uri: str) -> None:
+    if _CONTROL.search(uri) is not None:
+        raise Invalid("Must not contain control characters.", loc=("subject", "uri"))
+    if _RUN_BY_BROWSERS.match(uri) is not None:
+        raise Invalid("A browser would run it; give the address itself.", loc=("subject", "uri"))
 
 
 def _check_depth(output: Any) -> None:

@@ -1,11 +1,13 @@
 """A receipt: all that one decision was made of, so that anybody can make it again, offline.
 
-It holds what was sent, the policy version, what was decided, and the key of the draws once their
-day is over. `replay.py` makes the decision again and compares; `verify.py` does so with a file.
+It holds what was sent, the policy version, the states of monitors and the detector's score that it
+relied on, what was decided, and the key of the draws once their day is over. `replay.py` makes the
+decision again and compares; `verify.py` does so with a file.
 
 Two things speak for every field. The receipt's own digest finds whatever was changed after it was
 issued. Who computes that digest anew is found out by what follows from the rest: the policy's
-digest, the prediction's digest, and every value of the decision but the times in it.
+digest, the prediction's digest, and every value of the decision but the times in it. States and
+scores were measured at that moment: they are inputs, which a receipt states and cannot prove.
 """
 
 import hashlib
@@ -19,7 +21,8 @@ from msgspec import Meta, Struct
 from app.core.routing.decision import Decision
 from app.core.routing.document import digest_of
 from app.core.routing.draw import day_of
-from app.core.routing.prediction import Recorded
+from app.core.routing.monitors import Seen
+from app.core.routing.prediction import Recorded, Unfamiliar
 from app.core.routing.rules.base import STATE_NAMES, Observed
 
 FORMAT = "overrule-receipt/1"
@@ -42,8 +45,11 @@ class Decided(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     shadow: bool
     route: str
     reason: str
-    states: Annotated[list[State], Meta(description="Of the policy's rules, in their order.")]
-    observed: Annotated[list[Observed], Meta(description="What each rule saw, in the same order.")]
+    states: Annotated[
+        list[State],
+        Meta(description="Of the policy's rules, in their order, then of its drift responses."),
+    ]
+    observed: Annotated[list[Observed], Meta(description="What each saw, in the same order.")]
     queue: Annotated[str | None, Meta(description="Where a human is asked; null: nobody is.")]
     priority: int
     audited: bool
@@ -119,7 +125,10 @@ class Receipt(Struct, frozen=True, forbid_unknown_fields=True):
     ]
     prediction: KeptPrediction
     monitors: Annotated[
-        list[dict[str, Any]], Meta(description="The states of monitors that it relied on.")
+        tuple[Seen, ...], Meta(description="The states of monitors that it relied on.")
+    ]
+    unfamiliar: Annotated[
+        Unfamiliar | None, Meta(description="What the detector said; null without one.")
     ]
     draw: DrawKey
     digest: Annotated[
@@ -154,7 +163,8 @@ def receipt_of(
         decision=decided(decision),
         policy=policy,
         prediction=KeptPrediction(kept.text, kept.embedding, kept.digest.hex()),
-        monitors=[],
+        monitors=decision.monitors,
+        unfamiliar=decision.unfamiliar,
         draw=DrawKey(
             day,
             available_at,

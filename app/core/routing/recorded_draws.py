@@ -51,12 +51,13 @@ class AsRecorded(Struct, frozen=True):
         """From what was recorded of the decision."""
         audit = recorded.audit_draw
         chance = RecordedDraws.of({} if audit is None else {AUDIT: audit})
-        if policy is None or len(policy.rules) != len(recorded.states):
+        if policy is None or len(policy.trace_names) != len(recorded.states):
             return cls(policy, chance)
         findings = zip(recorded.states, recorded.observed, strict=True)
+        # after the rules come the drift responses, which leave nothing to chance
         rules = tuple(
             structs.replace(rule, look=_look_of(rule, (STATE_NAMES.index(state), seen)))
-            for rule, (state, seen) in zip(policy.rules, findings, strict=True)
+            for rule, (state, seen) in zip(policy.rules, findings, strict=False)
         )
         return cls(structs.replace(policy, rules=rules), chance)
 

@@ -12,8 +12,9 @@ from app.core.errors import Invalid
 from app.core.routing.decision import decide, decision_of
 from app.core.routing.document import digest_of
 from app.core.routing.draw import Chance
+from app.core.routing.monitors import COLLECTING, Seen
 from app.core.routing.policy import Policy, compile_policy
-from app.core.routing.prediction import Prediction, Signals, signals_of
+from app.core.routing.prediction import Prediction, Signals, Unfamiliar, signals_of
 from app.core.routing.receipt import Decided, KeptPrediction, Receipt, WrittenPolicy, decided
 from app.core.routing.recorded_draws import AsRecorded
 
@@ -68,24 +69,32 @@ def replay(receipt: Receipt, chance: Chance | None) -> Replayed:
         )
     try:
         policy = _compiled(receipt.policy)
-        signals = signals_as_kept(receipt.prediction)
+        signals = signals_as_kept(receipt.prediction, receipt.unfamiliar, receipt.monitors)
     except CannotReplayError as error:
         differences.append(error.difference)
         notes.append(str(error))
     else:
+        differences += _monitor_differences(policy, receipt.monitors)
         differences += differences_of(receipt.decision, policy, signals, chance)
     return Replayed(differences, notes)
 
 
-def signals_as_kept(kept: KeptPrediction) -> Signals:
+def signals_as_kept(
+    kept: KeptPrediction, unfamiliar: Unfamiliar | None = None, monitors: tuple[Seen, ...] = ()
+) -> Signals:
     """What rules look at, read off a prediction as it is kept.
+
+    Args:
+        kept: what was sent.
+        unfamiliar: what the detector said of it.
+        monitors: the states that were relied on.
 
     Raises:
         CannotReplayError: it cannot be read any more.
     """
     unreadable = Difference("prediction", kept.digest, None)
     try:
-        return signals_of(_prediction(kept))
+        return signals_of(_prediction(kept), unfamiliar, monitors)
     except (msgspec.MsgspecError, struct.error) as error:
         why = f"What is kept of the prediction cannot be read: {error}."
         raise CannotReplayError(why, unreadable) from None
@@ -120,20 +129,18 @@ def differences_of(
             decided_at=recorded.decided_at,
         )
     )
-    rules = policy.rules if policy is not None else ()
+    names = policy.trace_names if policy is not None else []
     for name in Decided.__struct_fields__:
         was, comes = getattr(recorded, name), getattr(again, name)
         if name in _PER_RULE and len(was) == len(comes):
-            for rule, one, other in zip(rules, was, comes, strict=True):
+            for rule, one, other in zip(names, was, comes, strict=True):
                 if not _same(one, other):
-                    yield Difference(f"rules.{rule.id}.{_PER_RULE[name]}", one, other)
+                    yield Difference(f"rules.{rule}.{_PER_RULE[name]}", one, other)
         elif not _same(was, comes):
             yield Difference(name, was, comes)
 
 
 def _policy_differences(receipt: Receipt) -> Iterator[Difference]:
-    if receipt.monitors:
-        yield Difference("monitors", receipt.monitors, [])
     policy = receipt.policy
     if policy is None:
         return
@@ -146,6 +153,14 @@ def _policy_differences(receipt: Receipt) -> Iterator[Difference]:
         yield Difference("policy.name", policy.name, document.get("name"))
     if document.get("applies_to") != applies_to:
         yield Difference("policy.document.applies_to", document.get("applies_to"), applies_to)
+
+
+def _monitor_differences(policy: Policy | None, monitors: tuple[Seen, ...]) -> Iterator[Difference]:
+    """Monitors that the policy looks at and that are not recorded: it takes them for collecting."""
+    recorded = {(seen.name, seen.segment) for seen in monitors}
+    for needed in policy.monitors if policy is not None else ():
+        if (needed.monitor, needed.segment) not in recorded:
+            yield Difference(f"monitors.{needed.monitor}", None, COLLECTING)
 
 
 def _prediction_differences(kept: KeptPrediction) -> Iterator[Difference]:

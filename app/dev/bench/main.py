@@ -17,6 +17,8 @@ from uvicorn.loops.auto import auto_loop_factory
 
 from app.dev.bench import (
     batch,
+    batch_watched,
+    batch_watched_50,
     claim_verdict,
     cold_start,
     engine,
@@ -38,6 +40,8 @@ LOADED: tuple[ModuleType, ...] = (
     single_lane,
     single_plain,
     batch,
+    batch_watched,
+    batch_watched_50,
     ndjson,
     open_loop,
     claim_verdict,

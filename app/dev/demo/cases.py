@@ -34,8 +34,16 @@ class Case:
         return self.scored.label == self.truth
 
 
-def prepare_cases(cache_dir: Path, seed: int, console: Console) -> dict[str, list[Case]]:
-    """Fetch the texts, train the model on some tweets and score all the rest, by domain.
+@dataclass(frozen=True, slots=True)
+class Material:
+    """The texts to stream by domain, the tweets first, and what the model says of its own."""
+
+    cases: dict[str, list[Case]]
+    training: list[Scored]
+
+
+def prepare(cache_dir: Path, seed: int, console: Console) -> Material:
+    """Fetch the texts, train the model on some tweets and score all the rest.
 
     Raises:
         DemoDataError: the texts could not be fetched, or are not the expected ones.
@@ -53,11 +61,12 @@ def prepare_cases(cache_dir: Path, seed: int, console: Console) -> dict[str, lis
         [text.text for text, _ in training], [truth for _, truth in training], seed
     )
     cases = {domain: _scored(model, pairs) for domain, pairs in streamed.items()}
+    own = model.score([text.text for text, _ in training])
     console.print(
         f"Model trained on {len(training):,} tweets, {sum(map(len, cases.values())):,} other texts "
         f"scored, in {time.perf_counter() - started:.1f} s."
     )
-    return cases
+    return Material(cases, own)
 
 
 def _split(

@@ -39,6 +39,7 @@ def main(*, json_path: Path | None, data_dir: Path, cache_dir: Path) -> int:
                 key=_key(data_dir, project),
                 json_path=json_path,
                 cache_dir=cache_dir,
+                pictures=data_dir / "pictures",
                 console=console,
             )
     except (DemoDataError, ServiceRefusedError) as error:

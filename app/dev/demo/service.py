@@ -72,6 +72,34 @@ class Service:
         query = {"model": model, "segment": segment}
         return await self._call("GET", "/v1/metrics/accepted-error", query=query)
 
+    async def put(self, path: str, body: Mapping[str, Any]) -> Json:
+        """Make something under its name."""
+        return await self._call("PUT", path, body)
+
+    async def fit_detector(self, name: str, familiar: Mapping[str, Any]) -> None:
+        """Make a detector and wait until it judges.
+
+        Raises:
+            ServiceRefusedError: it could not be fitted.
+        """
+        made = await self._call("PUT", f"/v1/detectors/{name}", familiar)
+        await self._done(await self._call("GET", f"/v1/jobs/{made['job']}"))
+
+    async def events(self, type_: str) -> list[Json]:
+        """All events of a type, oldest first."""
+        found: list[Json] = []
+        query = {"type": type_, "limit": "200"}
+        while True:
+            page = await self._call("GET", "/v1/events", query=query)
+            found += page["items"]
+            if page["next_cursor"] is None:
+                return found
+            query["cursor"] = page["next_cursor"]
+
+    async def picture(self, path: str) -> bytes:
+        """A drawing, as it is served."""
+        return (await self._response("GET", path)).content
+
     async def explain(self, decision_id: str) -> Json:
         """A decision in sentences."""
         return await self._call("GET", f"/v1/decisions/{decision_id}/explain")
@@ -82,11 +110,14 @@ class Service:
         Raises:
             ServiceRefusedError: the simulation failed.
         """
-        job = await self._call("POST", "/v1/policies/simulate", asked)
+        return await self._done(await self._call("POST", "/v1/policies/simulate", asked))
+
+    async def _done(self, job: Json) -> Json:
+        """The result of a job, once it is over."""
         while job["state"] in {"queued", "running"}:
             job = await self._call("GET", f"/v1/jobs/{job['id']}", query={"wait_s": "5"})
         if job["state"] != "done":
-            raise ServiceRefusedError(f"the simulation failed: {job['problem']}")
+            raise ServiceRefusedError(f"the job {job['kind']} failed: {job['problem']}")
         result: Json = job["result"]
         return result
 
@@ -97,6 +128,17 @@ class Service:
         body: Mapping[str, Any] | None = None,
         query: Mapping[str, str] | None = None,
     ) -> Json:
+        response = await self._response(method, path, body, query)
+        answer: Json = msgspec.json.decode(response.content) if response.content else {}
+        return answer
+
+    async def _response(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
         content = None if body is None else msgspec.json.encode(body)
         headers = {"Content-Type": "application/json"} if body is not None else {}
         for attempt in range(1, _ATTEMPTS_MAX + 1):
@@ -110,8 +152,7 @@ class Service:
             await asyncio.sleep(float(response.headers.get("Retry-After", 1)))
         if response.is_error:
             raise ServiceRefusedError(f"{method} {path}: {response.status_code} {response.text}")
-        answer: Json = msgspec.json.decode(response.content) if response.content else {}
-        return answer
+        return response
 
 
 def _decision(row: Json) -> Json:

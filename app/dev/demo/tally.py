@@ -12,6 +12,7 @@ from app.dev.demo.report import DomainResult, Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from app.dev.demo.cases import Case
     from app.dev.demo.service import Json
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Streamed:
-    """One domain's cases with the decision on each, and how long posting them took."""
+    """One domain's cases with the decision on each, since when and for how long it was posted."""
 
     domain: str
     cases: Sequence[Case]
     decisions: Sequence[Json]
+    began: datetime
     seconds: float
 
     @property

@@ -8,6 +8,7 @@ import msgspec
 
 from app.core.routing.decision import Outcome, decide
 from app.core.routing.draw import Chance, DayKey, day_key
+from app.core.routing.monitors import Seen
 from app.core.routing.policy import Policy, compile_policy
 from app.core.routing.prediction import Prediction, Signals, signals_of
 from app.core.routing.rules.base import STATE_NAMES
@@ -49,8 +50,21 @@ def signals(**fields: Any) -> Signals:
     return signals_of(prediction(**fields))
 
 
-def decided(by: Policy | None, of: Prediction, decision_id: uuid.UUID = ID) -> Outcome:
-    return decide(by, signals_of(of), Chance(KEY_OF_DAY, decision_id.bytes))
+def decided(
+    by: Policy | None,
+    of: Prediction,
+    decision_id: uuid.UUID = ID,
+    monitors: tuple[Seen, ...] = (),
+) -> Outcome:
+    return decide(by, signals_of(of, None, monitors), Chance(KEY_OF_DAY, decision_id.bytes))
+
+
+def seen(**states: str) -> tuple[Seen, ...]:
+    """Monitors in these states; `embedding__source` is one that was looked at by a segment."""
+    return tuple(
+        Seen(name.partition("__")[0], state, None, name.partition("__")[2] or None)
+        for name, state in states.items()
+    )
 
 
 def states(outcome: Outcome) -> list[str]:
@@ -59,4 +73,5 @@ def states(outcome: Outcome) -> list[str]:
 
 def queues_of(by: Policy) -> set[str]:
     """Every queue that a policy can send to."""
-    return {by.audit.queue, *(rule.queue for rule in by.rules if rule.queue is not None)}
+    named = [*(rule.queue for rule in by.rules), *(response.queue for response in by.on_drift)]
+    return {by.audit.queue, *filter(None, named)}

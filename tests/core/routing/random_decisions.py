@@ -1,15 +1,21 @@
 """Policies over every kind of rule and predictions of every shape, at random from a seed."""
 
 import random
+import uuid
 from collections.abc import Callable
 from typing import Any
 
+from app.core.routing.monitors import Needed, Seen
+from app.core.routing.policy import Policy
+from app.core.routing.prediction import Unfamiliar
 from app.core.routing.rules import KINDS
 
 LABELS = ["negative", "neutral", "positive", "threat"]
 # the model sometimes says what the policy does not know
 SAID = [*LABELS, "spam"]
 MODEL = "sentiment"
+MONITORS = ["confidence", "embedding", "a-b"]
+STATES = ["collecting", "stable", "warning", "drifting"]
 
 
 class Random:
@@ -34,9 +40,29 @@ class Random:
                 "rejected_probability": self.random.uniform(0.1, 0.9),
                 "queue": self.random.choice(["audits", "triage"]),
             },
+            "on_drift": [self._response(rules) for _ in range(self.random.choice([0, 0, 1, 3]))],
             "default": self.random.choice(["accept", "accept", "accept", "reject"]),
             **fields,
         }
+
+    def monitors(self, policy: Policy | None) -> tuple[Seen, ...]:
+        """What the monitors that a policy looks at might say, in any order, with others."""
+        needed = [*(policy.monitors if policy is not None else ()), Needed("other")]
+        return tuple(
+            Seen(
+                one.monitor,
+                self.random.choice(STATES),
+                self.random.choice([None, uuid.UUID(int=self.random.getrandbits(128))]),
+                one.segment,
+            )
+            for one in self.random.sample(needed, len(needed))
+        )
+
+    def unfamiliar(self) -> Unfamiliar | None:
+        """What a detector might say."""
+        detector = uuid.UUID(int=9)
+        known = Unfamiliar(self.random.choice([0.001, 0.01, 0.7]), 3.25, detector)
+        return self.random.choice([None, Unfamiliar(None, None, detector), known])
 
     def prediction(self, request_key: str, model: str = MODEL) -> dict[str, Any]:
         """A prediction as it is posted; whatever is optional is missing now and then."""
@@ -97,6 +123,23 @@ class Random:
         if route == "review":
             rule["queue"] = self.random.choice(["triage", "experts"])
         return rule
+
+    def _response(self, rules: list[dict[str, Any]]) -> dict[str, Any]:
+        """One of the drift responses that a policy with these rules may have."""
+        effects: list[dict[str, Any]] = [
+            {"audit_probability": self.random.uniform(0.1, 1)},
+            {"route": "review", "queue": "experts"},
+            {"route": "review", "queue": "triage", "priority": self.random.randint(0, 100)},
+        ]
+        if any("confidence" in rule and rule["route"] == "review" for rule in rules):
+            effects += [{"raise_confidence_to": self.random.random()}] * 3
+        response = {
+            "monitor": self.random.choice(MONITORS),
+            "when": self.random.choice(["warning", "drifting"]),
+            **self.random.choice(effects),
+            **self.random.choice(effects),
+        }
+        return {**response, "segment": "source"} if self._chance(0.3) else response
 
     def _activation(self) -> dict[str, Any]:
         check = {
@@ -168,4 +211,6 @@ EXPRESSIONS = [
     "has(prediction.features.lang) && prediction.features.lang == 'de'",
     "prediction.scores.positive * 2 > 1",
     "prediction.segment.source in ['a', 'b'] || prediction.confidence < 0.4",
+    "monitors.embedding == 'drifting' && has(prediction.risk)",
+    "monitors['a-b'] in ['warning', 'drifting'] && prediction.scores.positive > 0.3",
 ]

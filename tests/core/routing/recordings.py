@@ -9,8 +9,9 @@ import msgspec
 from app.core.routing.decision import Asked, Decision, decide, decision_of
 from app.core.routing.document import digest_of
 from app.core.routing.draw import Chance, DayKey, day_key
+from app.core.routing.monitors import Seen
 from app.core.routing.policy import Policy, compile_policy
-from app.core.routing.prediction import Prediction, recorded, signals_of
+from app.core.routing.prediction import Prediction, Unfamiliar, recorded, signals_of
 from app.core.routing.receipt import Receipt, WrittenPolicy, receipt_of
 
 # of the day 2025-05-17, whose key is known afterwards
@@ -27,10 +28,15 @@ def written(document: dict[str, Any], version: int = 3) -> WrittenPolicy:
 
 
 def decision(
-    policy: Policy | None, prediction: Prediction, decision_id: uuid.UUID = ID
+    policy: Policy | None,
+    prediction: Prediction,
+    decision_id: uuid.UUID = ID,
+    *,
+    monitors: tuple[Seen, ...] = (),
+    unfamiliar: Unfamiliar | None = None,
 ) -> Decision:
     """As it is recorded."""
-    signals = signals_of(prediction)
+    signals = signals_of(prediction, unfamiliar, monitors)
     outcome = decide(policy, signals, chance(decision_id))
     item = uuid.UUID(int=decision_id.int + 1)
     return decision_of(
@@ -52,11 +58,14 @@ def receipt(
     prediction: Prediction,
     decision_id: uuid.UUID = ID,
     now: datetime = NEXT_DAY,
+    *,
+    monitors: tuple[Seen, ...] = (),
+    unfamiliar: Unfamiliar | None = None,
 ) -> Receipt:
     """Of the decision that version 3 of a policy makes of a prediction."""
     policy = compile_policy(document, document["name"], 3) if document is not None else None
     return receipt_of(
-        decision(policy, prediction, decision_id),
+        decision(policy, prediction, decision_id, monitors=monitors, unfamiliar=unfamiliar),
         recorded(prediction),
         written(document) if document is not None else None,
         KEY,

@@ -29,7 +29,15 @@ def when(source: str) -> dict[str, Any]:
     return of_rule(when=source)
 
 
+def of_response(**fields: Any) -> dict[str, Any]:
+    """A policy with a rule to raise, and one drift response of these fields."""
+    response = {"monitor": "confidence", "when": "drifting", **fields}
+    return document(rule(**SURE), segments=["source"], on_drift=[response])
+
+
 R0 = ("rules", 0)
+D0 = ("on_drift", 0)
+ROUTED = {"route": "review", "queue": "rare"}
 
 MISTAKES = [
     # the document
@@ -97,6 +105,25 @@ MISTAKES = [
     ("audits too unequal", document(audit={"probability": 0.01, "per_label": {"a": 0.11}}), ("audit",), "more than 10:1"),
     ("audits of rejected too unequal", document(rule(**SURE, route="reject"), audit={"probability": 0.2}), ("audit",), "more than 10:1"),
     ("unknown field of audit", document(audit={"rate": 1}), ("audit", "rate"), "Not a field"),
+    # monitors in expressions
+    ("monitors as a whole", when("'a' in monitors"), (*R0, "when"), "named in the expression"),
+    ("a monitor that is reckoned", when("monitors[prediction.label] == 'stable'"), (*R0, "when"), "named in the expression"),
+    ("a state is no condition", when("monitors.confidence"), (*R0, "when"), "Gives str"),
+    # responses to drift
+    ("too many responses", document(on_drift=[{}] * 21), ("on_drift",), "length <= 20"),
+    ("response without a monitor", document(on_drift=[{"when": "drifting", **ROUTED}]), (*D0, "monitor"), "required"),
+    ("response to no alarm", of_response(**ROUTED) | {"on_drift": [{"monitor": "m", "when": "stable", **ROUTED}]}, (*D0, "when"), "Invalid enum"),
+    ("unknown field of a response", of_response(**ROUTED, mood=1), (*D0, "mood"), "Not a field"),
+    ("response without an effect", of_response(), D0, "Write raise_confidence_to"),
+    ("undeclared segment", of_response(**ROUTED, segment="lang"), (*D0, "segment"), "does not declare 'lang'"),
+    ("raised above 1", of_response(raise_confidence_to=1.5), (*D0, "raise_confidence_to"), "<= 1"),
+    ("nothing to raise", document(rule(**SURE, route="reject"), on_drift=[{"monitor": "m", "when": "drifting", "raise_confidence_to": 0.9}]), (*D0, "raise_confidence_to"), "No confidence rule"),
+    ("response that accepts", of_response(route="accept", queue="rare"), (*D0, "route"), "Invalid enum"),
+    ("response without queue", of_response(route="review"), (*D0, "queue"), "names a queue"),
+    ("queue of a response that does not route", of_response(audit_probability=0.1, queue="rare"), (*D0, "queue"), "Only what routes"),
+    ("priority of one", of_response(audit_probability=0.1, priority=7), (*D0, "priority"), "Only what routes"),
+    ("audit floor above 10:1", of_response(audit_probability=0.11), (*D0, "audit_probability"), "More than 10 times"),
+    ("audit floor above 10:1 of rejected ones", {**of_response(audit_probability=0.11), "audit": {"probability": 0.02}, "default": "reject"}, (*D0, "audit_probability"), "More than 10 times"),
 ]  # fmt: skip
 
 
@@ -140,6 +167,39 @@ def test_a_queue_that_is_not_there_is_named_beside_the_other_mistakes() -> None:
     }
 
 
+def test_the_queue_of_a_response_must_be_there() -> None:
+    with pytest.raises(Invalid) as refused:
+        parse(of_response(**ROUTED), {"triage", "audits"})
+
+    ((place, why),) = refused.value.places
+    assert place == ("on_drift", 0, "queue")
+    assert "PUT /v1/queues/rare" in why
+
+
+def test_monitors_must_be_those_of_the_model() -> None:
+    written = document(
+        rule(id="a", when="monitors.embedding == 'drifting' || monitors['a-b'] == 'stable'"),
+        rule(id="b", **SURE),
+        on_drift=[
+            {"monitor": "confidence", "when": "drifting", **ROUTED},
+            {"monitor": "confidense", "when": "drifting", **ROUTED},
+        ],
+    )
+
+    with pytest.raises(Invalid) as refused:
+        parse(written, None, {"confidence", "embedding"})
+
+    assert [(place, why.partition(";")[0]) for place, why in refused.value.places] == [
+        (("rules", 0, "when"), "The model 'sentiment' has no monitor 'a-b'"),
+        (("on_drift", 1, "monitor"), "The model 'sentiment' has no monitor 'confidense'"),
+    ]
+    assert "make it first (PUT /v1/monitors/a-b)." in refused.value.places[0][1]
+
+
+def test_a_stored_document_needs_its_monitors_no_more() -> None:
+    assert parse(of_response(**ROUTED)).head.on_drift[0].monitor == "confidence"
+
+
 def test_patterns_of_all_rules_together_have_a_limit() -> None:
     dear = f"prediction.label.matches('{'a' * 150}')"
 
@@ -179,6 +239,9 @@ def test_several_mistakes_are_all_named() -> None:
         pytest.param(when("prediction.label == 'x.matches(y)'"), id="matches within a string"),
         pytest.param(when("prediction.features.sure"), id="a feature that is true or false"),
         pytest.param(document(rule(labels=["b"]), labels=["a", "b"], audit={"per_label": {"a": 0.02}}), id="declared labels"),
+        pytest.param(of_response(audit_probability=0.1), id="an audit floor at 10:1"),
+        pytest.param(document(rule(**SURE), on_drift=[{"monitor": "m", "when": "warning", "raise_confidence_to": 0.9, "audit_probability": 0.02, **ROUTED, "priority": 7}]), id="everything a response may have"),
+        pytest.param(document(rule(**SURE), rule(id="last", sample={"share": 1}, route="accept"), default="reject", on_drift=[{"monitor": "m", "when": "warning", "audit_probability": 0.1}]), id="an audit floor for what is rejected or accepted"),
         pytest.param(of_rule(**SURE, priority=0, if_missing="pass", description="why"), id="everything a rule may have"),
     ],
 )  # fmt: skip

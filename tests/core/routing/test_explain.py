@@ -9,7 +9,7 @@ from app.core.routing.explain import CONDITION_MAX, Explanation, explain
 from app.core.routing.policy import Policy, compile_policy
 from app.core.routing.rules import KINDS
 from tests.core.routing import recordings
-from tests.core.routing.cases import document, policy, prediction, rule
+from tests.core.routing.cases import document, policy, prediction, rule, seen
 from tests.core.routing.random_decisions import LABELS, Random
 
 UNSURE = rule(id="unsure", confidence={"below": 0.85, "per_label": {"threat": 0.99}})
@@ -237,16 +237,105 @@ def test_whatever_is_decided_it_is_explained_and_says_no_generic_reason() -> Non
 
     for number in range(400):
         by = compile_policy(made.document(), "sentiment", number + 1)
-        decision = recordings.decision(by, prediction(**without_key(made.prediction("req-1"))))
+        decision = recordings.decision(
+            by,
+            prediction(**without_key(made.prediction("req-1"))),
+            monitors=made.monitors(by),
+            unfamiliar=made.unfamiliar(),
+        )
 
         found = explain(decision, by)
 
         deciders = [entry.rule for entry in found.rules if entry.decided]
-        assert deciders == [r for r in [decision.outcome.reason] if r != "default"]
-        assert len(found.rules) == len(by.rules)
+        reason = decision.outcome.reason
+        if reason.startswith("on_drift:"):
+            assert len(deciders) == 1
+            assert deciders[0].startswith("on_drift[")
+        else:
+            assert deciders == [r for r in [reason] if r != "default"]
+        assert [entry.rule for entry in found.rules] == by.trace_names
         for entry in found.rules:
             assert entry.sentence.endswith(".")
             assert not any(words in entry.sentence for words in generic), entry.kind
+
+
+RAISE = {"monitor": "confidence", "when": "drifting", "raise_confidence_to": 0.95}
+ROUTE = {"monitor": "embedding", "when": "warning", "route": "review", "queue": "rare"}
+
+
+def explained_under(on_drift: list[Any], states: dict[str, str], **posted: Any) -> Explanation:
+    by = policy(UNSURE, on_drift=on_drift, segments=["source"], audit={"probability": 0.1})
+    return explain(recordings.decision(by, prediction(**posted), monitors=seen(**states)), by)
+
+
+@pytest.mark.parametrize(
+    ("state", "posted", "sentence"),
+    [
+        ("drifting", {"confidence": 0.91}, "unsure fired: confidence 0.91 is below 0.95, raised from 0.85 while the monitor confidence is drifting."),
+        ("drifting", {"confidence": 0.97}, "unsure passed: confidence 0.97 is not below 0.95, raised from 0.85 while the monitor confidence is drifting."),
+        # this label's threshold is higher than the raised one
+        ("drifting", {"confidence": 0.97, "label": "threat"}, "unsure fired: confidence 0.97 is below 0.99."),
+        ("stable", {"confidence": 0.91}, "unsure passed: confidence 0.91 is not below 0.85."),
+        ("drifting", {}, "unsure could not judge: no confidence was sent, and the rule does not say if_missing: pass, so it fires."),
+    ],
+)  # fmt: skip
+def test_a_raised_threshold_says_what_raised_it(
+    state: str, posted: dict[str, Any], sentence: str
+) -> None:
+    found = explained_under([RAISE], {"confidence": state}, **posted)
+
+    assert found.rules[0].sentence == sentence
+
+
+@pytest.mark.parametrize(
+    ("response", "states", "sentence"),
+    [
+        (RAISE, {"confidence": "drifting"}, "fired: the monitor confidence is drifting, so confidence must be at least 0.95."),
+        (RAISE, {"confidence": "warning"}, "passed: the monitor confidence is warning, not drifting."),
+        (RAISE, {}, "passed: the monitor confidence is collecting, not drifting."),
+        (ROUTE, {"embedding": "warning"}, "fired: the monitor embedding is warning, so what would be accepted is reviewed."),
+        (ROUTE, {"embedding": "stable"}, "passed: the monitor embedding is stable, neither warning nor drifting."),
+        (
+            {**ROUTE, "audit_probability": 0.2, "segment": "source"},
+            {"embedding__source": "drifting"},
+            "fired: the monitor embedding (source of the prediction) is drifting, so the audit probability is at least 0.2 and what would be accepted is reviewed.",
+        ),
+    ],
+)  # fmt: skip
+def test_a_drift_response_says_what_it_saw_and_does(
+    response: dict[str, Any], states: dict[str, str], sentence: str
+) -> None:
+    found = explained_under([response], states, confidence=0.99)
+
+    assert found.rules[1].rule == "on_drift[0]"
+    assert found.rules[1].sentence == f"on_drift[0] {sentence}"
+
+
+def test_the_summary_says_that_drift_decided() -> None:
+    drifting = {"confidence": "drifting", "embedding": "drifting"}
+    never = {**ROUTE, "monitor": "label"}
+
+    found = explained_under([RAISE, never, ROUTE, ROUTE], drifting, confidence=0.99)
+
+    assert found.summary == (
+        "A human must decide before the prediction stands, because on_drift[2] fired: the monitor "
+        "embedding is drifting, so what would be accepted is reviewed."
+    )
+    assert [entry.rule for entry in found.rules if entry.decided] == ["on_drift[2]"]
+
+
+def test_a_raised_audit_probability_says_what_raised_it() -> None:
+    response = {"monitor": "confidence", "when": "drifting", "audit_probability": 0.5}
+
+    raised, usual = (
+        explained_under([response], {"confidence": state}, confidence=0.99).audit
+        for state in ("drifting", "stable")
+    )
+
+    assert raised.sentence.endswith(
+        "probability 0.5, raised from 0.1 while the monitor confidence is drifting."
+    )
+    assert usual.sentence.endswith("probability 0.1.")
 
 
 def test_every_kind_explains_every_state() -> None:

@@ -92,7 +92,7 @@ DOCUMENTS = st.builds(lambda rules, fields: document(*rules, **fields), RULES, F
 
 @given(DOCUMENTS)
 def test_nothing_is_different_from_itself(written: Any) -> None:
-    assert diff(written, written) == Diff([], [])
+    assert diff(written, written) == Diff([], [], [])
 
 
 @given(DOCUMENTS, DOCUMENTS)
@@ -154,3 +154,46 @@ def _flat(written: Any) -> dict[str, Any]:
         **{f"audit.per_label.{label}": value for label, value in per_label.items()},
     }
     return {name: value for name, value in found.items() if value is not None}
+
+
+RAISE, ROUTE = (
+    {"monitor": "confidence", "when": "drifting", "raise_confidence_to": 0.95},
+    {"monitor": "embedding", "when": "drifting", "route": "review", "queue": "rare"},
+)
+HIGHER = {**RAISE, "raise_confidence_to": 0.97}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        pytest.param(None, [RAISE], [("confidence", "added", None, 0)], id="added"),
+        pytest.param([RAISE, ROUTE], [ROUTE], [("confidence", "removed", 0, None)], id="removed"),
+        pytest.param([RAISE], [HIGHER], [("confidence", "changed", 0, 0)], id="changed"),
+        pytest.param([RAISE, ROUTE], [ROUTE, RAISE], [("embedding", "moved", 1, 0)], id="moved"),
+        # another state is waited for, so it is another response
+        pytest.param([RAISE], [{**RAISE, "when": "warning"}], [("confidence", "removed", 0, None), ("confidence", "added", None, 0)], id="another state"),
+        pytest.param([RAISE], [RAISE, HIGHER], [("confidence", "added", None, 1)], id="a second one to the same"),
+        pytest.param([RAISE, ROUTE], [RAISE, ROUTE], [], id="nothing"),
+    ],
+)  # fmt: skip
+def test_drift_responses_are_compared_by_what_they_wait_for(
+    before: Any, after: Any, expected: Any
+) -> None:
+    old, new = (
+        document(SURE, **({"on_drift": written} if written is not None else {}))
+        for written in (before, after)
+    )
+
+    found = diff(old, new)
+
+    assert [
+        (change.monitor, change.change, change.position_before, change.position_after)
+        for change in found.on_drift
+    ] == expected
+    assert (found.rules, found.fields) == ([], [])
+
+
+def test_a_changed_response_is_shown_as_it_was_and_as_it_is() -> None:
+    (change,) = diff(document(on_drift=[RAISE]), document(on_drift=[HIGHER])).on_drift
+
+    assert (change.before, change.after) == (RAISE, HIGHER)

@@ -115,3 +115,74 @@ def test_whatever_is_predicted_a_named_rule_never_decides(rules: Any, posted: An
     deciders = {decided(by, prediction(**fields, **more)).reason for fields, more in posted}
 
     assert deciders & named == set()
+
+
+RAISE = {"monitor": "confidence", "when": "drifting", "raise_confidence_to": 0.95}
+DRIFT_ROUTE = {"monitor": "confidence", "when": "drifting", "route": "review", "queue": "rare"}
+
+
+def warned_of(*responses: Any, rules: Any = (LOW,), **fields: Any) -> Any:
+    written = [rule(**{"id": f"r-{number}", **one}) for number, one in enumerate(rules)]
+    return warnings_of(parse(document(*written, on_drift=list(responses), **fields)))
+
+
+@pytest.mark.parametrize(
+    ("found", "place", "why"),
+    [
+        pytest.param(
+            warned_of({**RAISE, "raise_confidence_to": 0.85}),
+            ("on_drift", 0, "raise_confidence_to"),
+            "no threshold is below it",
+            id="raised to what it is",
+        ),
+        pytest.param(
+            warned_of({"monitor": "m", "when": "warning", "audit_probability": 0.01}),
+            ("on_drift", 0, "audit_probability"),
+            "no audit is less probable",
+            id="audited as ever",
+        ),
+        pytest.param(
+            warned_of(DRIFT_ROUTE, default="reject"),
+            ("on_drift", 0, "route"),
+            "accepts nothing",
+            id="nothing to review instead",
+        ),
+        pytest.param(
+            warned_of({**DRIFT_ROUTE, "when": "warning"}, DRIFT_ROUTE),
+            ("on_drift", 1, "route"),
+            "on_drift[0] stands before it",
+            id="an earlier one holds whenever it does",
+        ),
+    ],
+)
+def test_a_response_without_effect_is_named(found: Any, place: Any, why: str) -> None:
+    ((where, sentence),) = found
+
+    assert where == place
+    assert why in sentence
+
+
+@pytest.mark.parametrize(
+    "responses",
+    [
+        pytest.param([RAISE], id="raises"),
+        # one label's threshold is below it
+        pytest.param([{**RAISE, "audit_probability": 0.02}], id="raises and audits"),
+        pytest.param([DRIFT_ROUTE, {**DRIFT_ROUTE, "when": "warning"}], id="the later holds in more states"),
+        pytest.param([DRIFT_ROUTE, {**DRIFT_ROUTE, "monitor": "label"}], id="another monitor"),
+        pytest.param([DRIFT_ROUTE, {**DRIFT_ROUTE, "segment": "source"}], id="another segment"),
+    ],
+)  # fmt: skip
+def test_a_response_with_an_effect_is_not(responses: Any) -> None:
+    assert warned_of(*responses, segments=["source"]) == []
+
+
+def test_a_rule_that_only_decides_once_it_is_raised_is_not_named() -> None:
+    rules = [{**HIGH, "route": "accept"}, LOW]
+
+    ((place, _),) = warned_of(rules=rules)
+
+    assert place == ("rules", 1)
+    assert warned_of(RAISE, rules=rules) == []
+    # raised no further than what is before it, it still never decides
+    assert len(warned_of({**RAISE, "raise_confidence_to": 0.9}, rules=rules)) == 1

@@ -178,6 +178,44 @@ def test_what_is_no_prediction_is_refused(changes: dict[str, Any]) -> None:
         prediction(**changes)
 
 
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "javascript:alert(1)",
+        "  JavaScript:alert(1)",
+        "java\tscript:alert(1)",
+        "vbscript:x",
+        "data:text/html,<script>",
+        "data:image/svg+xml,<svg>",
+        "s3://texts/9\n",
+        "s3://texts/\x7f",
+    ],
+)
+def test_address_that_a_browser_would_run_is_refused(uri: str) -> None:
+    posted = prediction(subject={"uri": uri})
+
+    with pytest.raises(Invalid) as refused:
+        signals_of(posted)
+
+    assert refused.value.places[0][0] == ("subject", "uri")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "https://reviews.test/9?a=javascript:",
+        "s3://texts/my file.txt",
+        "abfss://texts@store/9",
+        "file:///texts/9",
+        "data:image/png;base64,iVBOR",
+        "reviews/9.png",
+        "urn:isbn:9",
+    ],
+)
+def test_address_of_any_other_kind_is_taken(uri: str) -> None:
+    assert signals_of(prediction(subject={"uri": uri})).label is not None
+
+
 numbers = st.floats(-(2**60), 2**60, width=32)
 contents = st.fixed_dictionaries(
     {"label": st.sampled_from("ab")},

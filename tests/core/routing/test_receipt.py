@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from app.core.routing.monitors import Seen
+from app.core.routing.policy import compile_policy
+from app.core.routing.prediction import Unfamiliar
 from app.core.routing.receipt import FORMAT, Receipt, digest_of_receipt
 from app.core.routing.rules.base import STATE_NAMES
 from app.core.routing.verify import Verified, verify
@@ -48,6 +51,17 @@ def audited(now: datetime = NEXT_DAY) -> Receipt:
     return receipt(document(*RULES, audit={"probability": 1}), prediction(**POSTED), now=now)
 
 
+def drifted(now: datetime = NEXT_DAY) -> Receipt:
+    response = {"monitor": "confidence", "when": "drifting", "raise_confidence_to": 0.95}
+    return receipt(
+        document(*RULES, on_drift=[{**response, "segment": "source"}], segments=["source"]),
+        prediction(**POSTED),
+        now=now,
+        monitors=(Seen("confidence", "drifting", uuid.UUID(int=5), "source"),),
+        unfamiliar=Unfamiliar(0.5, 1.25, uuid.UUID(int=6)),
+    )
+
+
 def reviewed(now: datetime = NEXT_DAY) -> Receipt:
     posted = {**POSTED, "scores": {"positive": 0.55, "negative": 0.45}}
     return receipt(document(*RULES), prediction(**posted), now=now)
@@ -61,6 +75,7 @@ RECEIPTS = [
     pytest.param(audited, id="audited, key known"),
     pytest.param(lambda: audited(THAT_DAY), id="audited, key not shown yet"),
     pytest.param(reviewed, id="reviewed"),
+    pytest.param(drifted, id="reviewed because of drift"),
     pytest.param(unrouted, id="without a policy"),
 ]
 
@@ -128,6 +143,18 @@ def test_whatever_leaf_is_changed_it_is_found(make: Callable[[], Receipt]) -> No
             id="audited, key not shown yet",
         ),
         pytest.param(reviewed, {("draw", "key")}, id="reviewed, with a draw in its trace"),
+        # a receipt states what monitors and detectors said then, and cannot prove it
+        pytest.param(
+            drifted,
+            {
+                ("draw", "key"),
+                ("monitors", 0, "evaluation"),
+                ("unfamiliar", "p"),
+                ("unfamiliar", "score"),
+                ("unfamiliar", "detector"),
+            },
+            id="reviewed because of drift",
+        ),
         pytest.param(unrouted, {("draw", "key"), ("decision", "id")}, id="without a policy"),
     ],
 )
@@ -301,8 +328,12 @@ def test_random_decisions_have_receipts_that_hold_with_the_key_and_without() -> 
     for number in range(60):
         by, posted = made.document(), prediction(**bare(made.prediction("req-1")))
         decision_id = uuid.UUID(int=ID.int + number)
+        seen = made.monitors(compile_policy(by, "sentiment", 3))
+        odd = made.unfamiliar()
         for now in (THAT_DAY, NEXT_DAY):
-            found = verify(served(receipt(by, posted, decision_id, now)))
+            found = verify(
+                served(receipt(by, posted, decision_id, now, monitors=seen, unfamiliar=odd))
+            )
             wrong += [] if found.valid else [(number, now, found.sentences())]
 
     assert wrong == []

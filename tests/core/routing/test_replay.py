@@ -10,12 +10,19 @@ from msgspec.structs import replace
 
 from app.core.routing.decision import decide, decision_of
 from app.core.routing.policy import Policy, compile_policy
-from app.core.routing.prediction import Prediction, float32_bytes, recorded, signals_of
+from app.core.routing.prediction import (
+    Prediction,
+    Signals,
+    Unfamiliar,
+    float32_bytes,
+    recorded,
+    signals_of,
+)
 from app.core.routing.receipt import Decided, KeptPrediction, Receipt, decided
 from app.core.routing.replay import Difference, differences_of, replay, signals_as_kept
 from app.core.routing.rules import KINDS
 from app.core.routing.rules.base import STATE_NAMES
-from tests.core.routing.cases import document, prediction, rule
+from tests.core.routing.cases import document, prediction, rule, seen
 from tests.core.routing.random_decisions import Random
 from tests.core.routing.recordings import DECIDED_AT, chance, receipt, written
 
@@ -42,9 +49,10 @@ def test_ten_thousand_random_decisions_come_out_again_from_their_recorded_form()
         policy = compile_policy(made.document(), "sentiment", number + 1)
         for _ in range(PREDICTIONS):
             posted = msgspec.convert(made.prediction("req-1"), Prediction)
-            before = decided_at_random(made, policy, posted)
+            monitors, unfamiliar = made.monitors(policy), made.unfamiliar()
+            before = decided_at_random(made, policy, signals_of(posted, unfamiliar, monitors))
             after = _decided.decode(msgspec.json.encode(before))
-            signals = signals_as_kept(kept(posted))
+            signals = signals_as_kept(kept(posted), unfamiliar, monitors)
             disagree += [
                 (posted, found)
                 for found in differences_of(after, policy, signals, chance(before.id))
@@ -52,9 +60,9 @@ def test_ten_thousand_random_decisions_come_out_again_from_their_recorded_form()
             seen.update([before.route, *before.states, *kinds_that_fired(policy, before)])
 
     assert disagree[:3] == []
-    # the draw of cases leaves nothing out; no detector says that an input is unfamiliar yet
-    assert seen.keys() >= {"accept", "review", "reject", *STATE_NAMES}
-    assert seen.keys() >= KINDS.keys() - {"out_of_distribution"}
+    # the draw of cases leaves nothing out
+    assert seen.keys() >= {"accept", "review", "reject", "on_drift", *STATE_NAMES}
+    assert seen.keys() >= KINDS.keys()
 
 
 @pytest.mark.parametrize(
@@ -263,12 +271,54 @@ def test_a_prediction_that_cannot_be_read_any_more_is_said_to_be_so(
     assert why in notes[1]
 
 
-def test_monitors_are_not_relied_on_yet() -> None:
-    kept = receipt(document(), prediction())
+ON_DRIFT = [
+    {"monitor": "confidence", "when": "drifting", "raise_confidence_to": 0.95},
+    {"monitor": "embedding", "when": "warning", "audit_probability": 0.05, "segment": "source"},
+]
 
-    changed = replace(kept, monitors=[{"name": "confidence", "state": "drifting"}])
 
-    assert [found.field for found in replayed(changed)[0]] == ["monitors"]
+def under_drift(**states: str) -> Receipt:
+    written = document(UNSURE, on_drift=ON_DRIFT, segments=["source"])
+    return receipt(written, prediction(confidence=0.9), monitors=seen(**states))
+
+
+def test_a_decision_under_drift_comes_out_again_from_the_recorded_states() -> None:
+    kept = under_drift(confidence="drifting", embedding__source="stable")
+
+    assert (kept.decision.reason, kept.decision.states) == ("unsure", ["fired", "fired", "passed"])
+    assert kept.decision.observed == [0.9, "drifting", "stable"]
+    assert replayed(kept) == ([], [])
+
+
+def test_another_state_of_a_monitor_is_another_decision() -> None:
+    kept = under_drift(confidence="drifting", embedding__source="stable")
+
+    changed = replace(kept, monitors=seen(confidence="stable", embedding__source="stable"))
+
+    assert {found.field for found in replayed(changed)[0]} >= {
+        "route",
+        "rules.unsure.state",
+        "rules.on_drift[0].state",
+        "rules.on_drift[0].observed",
+    }
+
+
+def test_a_monitor_that_the_policy_looks_at_and_that_is_not_recorded_is_named() -> None:
+    kept = under_drift(confidence="stable", embedding__source="collecting")
+
+    changed = replace(kept, monitors=seen(confidence="stable"))
+
+    assert replayed(changed)[0] == [Difference("monitors.embedding", None, "collecting")]
+
+
+def test_a_score_of_a_detector_is_an_input_and_its_threshold_is_checked() -> None:
+    odd = Unfamiliar(0.001, 7.5, uuid.UUID(int=9))
+    written = document(rule(id="odd", out_of_distribution={"max_p": 0.01}))
+    kept = receipt(written, prediction(), unfamiliar=odd)
+
+    assert replayed(kept) == ([], [])
+    changed = replace(kept, unfamiliar=replace(odd, p=0.5))
+    assert "rules.odd.state" in {found.field for found in replayed(changed)[0]}
 
 
 @pytest.mark.parametrize(
@@ -293,9 +343,8 @@ def test_a_difference_is_told_in_a_sentence() -> None:
     assert len(long) < 300
 
 
-def decided_at_random(made: Random, policy: Policy, posted: Prediction) -> Decided:
+def decided_at_random(made: Random, policy: Policy, signals: Signals) -> Decided:
     id_ = uuid.UUID(int=made.random.getrandbits(128))
-    signals = signals_of(posted)
     outcome = decide(policy, signals, chance(id_))
     return decided(
         decision_of(id_, signals, outcome, policy_id=None, item=None, decided_at=DECIDED_AT)
@@ -308,8 +357,5 @@ def kept(posted: Prediction) -> KeptPrediction:
 
 
 def kinds_that_fired(policy: Policy, made: Decided) -> list[str]:
-    return [
-        rule.condition.kind
-        for rule, state in zip(policy.rules, made.states, strict=True)
-        if state == "fired"
-    ]
+    kinds = [*(rule.kind for rule in policy.rules), *("on_drift" for _ in policy.on_drift)]
+    return [kind for kind, state in zip(kinds, made.states, strict=True) if state == "fired"]

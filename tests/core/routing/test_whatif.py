@@ -1,9 +1,11 @@
 """What a policy would have done: small examples, reckoned by hand."""
 
+import uuid
 from typing import Any
 
 import pytest
 
+from app.core.routing.prediction import Unfamiliar
 from app.core.routing.whatif import tally as tallies
 from app.core.routing.whatif.simulation import (
     ChangedByDirection,
@@ -13,7 +15,7 @@ from app.core.routing.whatif.simulation import (
     simulation_of,
 )
 from app.core.routing.whatif.tally import Past, Tally
-from tests.core.routing.cases import policy, rule
+from tests.core.routing.cases import policy, rule, seen
 from tests.core.routing.whatif_cases import TEN_H, Answers, frame, id_at, past, simulated, tally_of
 
 AUDITED = {"audit": {"probability": 0.5}}
@@ -205,3 +207,66 @@ def test_labels_past_the_limit_count_as_one(monkeypatch: pytest.MonkeyPatch) -> 
 
     assert sorted(count for count in tally.labels.values()) == [1, 1, 1, 2]
     assert tally.labels[None, "review", "accept"] == 2
+
+
+ALARMED = policy(
+    unsure_below(0.8),
+    on_drift=[{"monitor": "confidence", "when": "drifting", "raise_confidence_to": 0.9}],
+    **AUDITED,
+)
+
+
+def test_recorded_states_of_monitors_count_as_they_were() -> None:
+    calm = [past(ALARMED, n, confidence=0.85, monitors=seen(confidence="stable")) for n in range(3)]
+    alarmed = [
+        past(ALARMED, 3 + n, confidence=0.85, monitors=seen(confidence="drifting"))
+        for n in range(2)
+    ]
+
+    found = simulated(ALARMED, calm + alarmed)
+
+    assert found.changed.decisions == 0
+    assert found.routes.then["review"].decisions == 2
+    assert found.without_monitors == 0
+    # without responses those two would have been accepted
+    without = simulated(RECORDED, calm + alarmed)
+    assert without.changed.by_direction == [ChangedByDirection("review", "accept", 2)]
+    assert without.without_monitors == 0
+
+
+def test_a_monitor_that_is_not_recorded_is_taken_for_collecting_and_that_is_said() -> None:
+    # before there was a monitor, with another one, and with the one
+    monitors = [(), seen(embedding="drifting"), seen(confidence="drifting", embedding="stable")]
+    rows = [
+        past(RECORDED, n, confidence=0.85, monitors=states) for n, states in enumerate(monitors)
+    ]
+
+    found = simulated(ALARMED, rows)
+
+    assert found.routes.then["review"].decisions == 1
+    assert found.without_monitors == 2
+
+
+def test_tallies_of_parts_add_up_with_what_is_not_recorded() -> None:
+    whole, part = Tally(), tally_of(ALARMED, [past(RECORDED, 0, confidence=0.9)])
+
+    whole.add(part)
+    whole.add(part)
+
+    assert whole.without_monitors == 2
+
+
+def test_recorded_scores_of_a_detector_count_as_they_were() -> None:
+    detector = uuid.UUID(int=9)
+    odd = policy(rule(id="odd", out_of_distribution={"max_p": 0.01}), **AUDITED)
+    rows = [
+        past(odd, 0),
+        past(odd, 1, unfamiliar=Unfamiliar(0.001, 9.5, detector)),
+        past(odd, 2, unfamiliar=Unfamiliar(0.5, 1.5, detector)),
+        past(odd, 3, unfamiliar=Unfamiliar(None, None, detector)),
+    ]
+
+    found = simulated(odd, rows)
+
+    assert found.changed.decisions == 0
+    assert found.routes.then["review"].decisions == 2

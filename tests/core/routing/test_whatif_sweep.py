@@ -11,7 +11,7 @@ from app.core.errors import Invalid
 from app.core.routing.policy import Policy
 from app.core.routing.whatif.sweep import sweep_of
 from app.core.routing.whatif.tally import Past, Said
-from tests.core.routing.cases import policy, rule
+from tests.core.routing.cases import policy, rule, seen
 from tests.core.routing.whatif_cases import Answers, past, simulated
 
 AUDIT = {"probability": 0.2, "per_label": {"positive": 0.4}, "rejected_probability": 0.1}
@@ -29,6 +29,13 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "risk": ("above", {}),
     "disagreement": ("above", {"measure": "pairwise"}),
 }
+# the first needs a confidence rule to raise
+RESPONSES = [
+    {"monitor": "confidence", "when": "drifting", "raise_confidence_to": 0.75},
+    {"monitor": "confidence", "when": "warning", "audit_probability": 0.5},
+    {"monitor": "embedding", "when": "drifting", "route": "review", "queue": "rare"},
+]
+ALARMS = st.sampled_from(["stable", "stable", "warning", "drifting"])
 SHARES = st.integers(0, 20).map(lambda twentieths: twentieths / 20)
 
 
@@ -41,6 +48,7 @@ def swept_policy(kind: str, threshold: float, route: str = "review") -> Policy:
         rule(id="some", sample={"share": 0.3}, queue="samples"),
         rule(id="risky", risk={"above": 0.8}, route="reject", if_missing="pass"),
         audit=AUDIT,
+        on_drift=RESPONSES if (kind, route) == ("confidence", "review") else RESPONSES[1:],
         segments=["source"],
     )
 
@@ -54,6 +62,7 @@ def recorded(draw: st.DrawFn, number: int) -> tuple[Past, Said | None]:
         "risk": draw(st.none() | SHARES),
         "segment": draw(st.sampled_from([None, {"source": "web"}, {"source": "tweets"}])),
         "shadow": draw(st.integers(0, 9)) == 0,
+        "monitors": seen(confidence=draw(ALARMS), embedding=draw(ALARMS)),
     }
     if draw(st.booleans()):
         votes = st.sampled_from(["positive", "negative"])
@@ -163,3 +172,14 @@ def test_what_goes_from_0_to_1_is_not_swept_beyond() -> None:
 
 def _split(decisions: Any) -> tuple[list[Past], Answers]:
     return [row for row, _ in decisions], {row[0]: said for row, said in decisions if said}
+
+
+def test_a_threshold_below_the_one_that_monitors_raised_changes_nothing() -> None:
+    swept = policy(rule(id="swept", confidence={"below": 0.5}), on_drift=RESPONSES[:1])
+    alarmed = seen(confidence="drifting")
+    rows = [past(swept, 0, confidence=0.7, monitors=alarmed)]
+
+    curve = simulated(swept, rows, None, sweep_of(swept, "swept", [0.1, 0.74, 0.9], None)).curve
+
+    assert curve is not None
+    assert [point.review_share for point in curve] == [1, 1, 1]

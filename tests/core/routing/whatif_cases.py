@@ -8,8 +8,9 @@ import msgspec
 
 from app.core.routing.decision import decide
 from app.core.routing.draw import Chance
+from app.core.routing.monitors import Seen
 from app.core.routing.policy import Policy
-from app.core.routing.prediction import signals_of
+from app.core.routing.prediction import Unfamiliar, signals_of
 from app.core.routing.whatif.simulation import (
     Frame,
     Simulation,
@@ -34,11 +35,23 @@ def id_at(number: int, hour: int = TEN_H) -> uuid.UUID:
     return uuid.UUID(int=((hour * 3_600_000 + number) << 80) + (7 << 76) + (2 << 62) + number)
 
 
-def past(by: Policy | None, number: int, hour: int = TEN_H, **fields: Any) -> Past:
+def past(
+    by: Policy | None,
+    number: int,
+    hour: int = TEN_H,
+    *,
+    monitors: tuple[Seen, ...] = (),
+    unfamiliar: Unfamiliar | None = None,
+    **fields: Any,
+) -> Past:
     """A prediction as a policy decided it, at that time."""
     of = prediction(**fields)
     id_ = id_at(number, hour)
-    outcome = decide(by, signals_of(of), Chance(KEY_OF_DAY, id_.bytes))
+    signals = signals_of(of, unfamiliar, monitors)
+    outcome = decide(by, signals, Chance(KEY_OF_DAY, id_.bytes))
+    p, score, detector = (
+        msgspec.structs.astuple(unfamiliar) if unfamiliar is not None else (None, None, None)
+    )
     return (
         id_,
         msgspec.json.encode(of).decode(),
@@ -46,6 +59,10 @@ def past(by: Policy | None, number: int, hour: int = TEN_H, **fields: Any) -> Pa
         outcome.reason,
         outcome.inclusion_probability,
         outcome.stratum,
+        msgspec.json.encode(monitors).decode() if monitors else None,
+        p,
+        score,
+        detector,
     )
 
 
@@ -57,7 +74,8 @@ def tally_of(
     covered_until_h: int | None = None,
 ) -> Tally:
     evaluate = plain_evaluation(by) if sweep is None else swept_evaluation(by, sweep)
-    return fold(Question(evaluate, lambda _: KEY_OF_DAY, covered_until_h), decisions, said or {})
+    question = Question(evaluate, lambda _: KEY_OF_DAY, by.monitors, covered_until_h)
+    return fold(question, decisions, said or {})
 
 
 def frame(sweep: Sweep | None = None, **fields: Any) -> Frame:

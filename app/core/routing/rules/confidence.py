@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from msgspec import Meta, field
+from msgspec import Meta, field, structs
 
 from app.core.routing.draw import Chance
 from app.core.routing.prediction import LabelText, Signals
@@ -90,6 +90,15 @@ class Confidence(Specification, frozen=True, forbid_unknown_fields=True):
         if own is None:
             return self.below if of_segment is None else of_segment
         return own if of_segment is None else max(own, of_segment)
+
+    def raised(self, floor: float) -> "Confidence":
+        """The same with no threshold below the floor."""
+        return structs.replace(
+            self,
+            below=max(self.below, floor),
+            per_label={label: max(below, floor) for label, below in self.per_label.items()},
+            per_segment={name: max(below, floor) for name, below in self.per_segment.items()},
+        )
 
     def covers(self, other: Condition) -> bool:
         """Its threshold is at least as high for every label and segment.

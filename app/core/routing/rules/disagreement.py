@@ -86,11 +86,8 @@ class Disagreement(Specification, frozen=True, forbid_unknown_fields=True):
 
     def _look_at_entropy_of_votes(self, labels: frozenset[str] | None) -> Look:
         def look(signals: Signals, chance: Chance) -> Finding:  # noqa: ARG001
-            votes = _votes(signals)
-            if len(votes) < MEMBERS_MIN:
-                return MISSING, None
-            known = _named(signals) if labels is None else labels.union(votes)
-            return self._found(vote_entropy(votes, len(known)))
+            entropy = entropy_of_votes(signals, labels)
+            return (MISSING, None) if entropy is None else self._found(entropy)
 
         return look
 
@@ -110,6 +107,21 @@ class Disagreement(Specification, frozen=True, forbid_unknown_fields=True):
 
     def _found(self, value: float) -> Finding:
         return (FIRED if value > self.above else PASSED), value
+
+
+def entropy_of_votes(signals: Signals, labels: frozenset[str] | None = None) -> float | None:
+    """Entropy of the members' votes as a share of ln K; None with fewer than two members.
+
+    Args:
+        signals: of the prediction.
+        labels: those that count for K beside those voted for; None: those that the prediction
+            names.
+    """
+    votes = _votes(signals)
+    if len(votes) < MEMBERS_MIN:
+        return None
+    known = _named(signals) if labels is None else labels.union(votes)
+    return vote_entropy(votes, len(known))
 
 
 def _mean_kl(members: Sequence[Distribution]) -> float:

@@ -2,8 +2,9 @@
 
 Expressions are CEL. The library has no cost limit and no type checker, so the limits are here: at
 most 1,000 characters, no comprehensions, no costly regular expressions, nothing to read but
-`prediction`. Every number of a prediction reaches CEL as a double, so bare integers in an
-expression are read as doubles too (CEL does not multiply the one with the other).
+`prediction` and `monitors` (`monitor_reads.py`). Every number of a prediction reaches CEL as a
+double, so bare integers in an expression are read as doubles too (CEL does not multiply the one
+with the other).
 """
 
 import math
@@ -24,20 +25,19 @@ from app.core.routing.rules.base import (
     Look,
     Segment,
 )
+from app.core.routing.rules.monitor_reads import (
+    NO_CODE,
+    VARIABLE,
+    monitors_of,
+    state_of,
+    with_variables,
+)
 from app.core.routing.rules.patterns import WEIGHT_MAX, patterns_of, weight_of
 
 LENGTH_MAX = 1000
 OBSERVED_MAX = 200
 
-# comments and strings, each as a whole: a quote in a comment opens no string, and a raw string
-# ends at its first quote
-_NO_CODE = re.compile(
-    r"""//[^\n]*
-      | [bB]?[rR](?:"{3}.*?"{3} | '{3}.*?'{3} | "[^"]*" | '[^']*')
-      | "{3}(?:\\.|[^\\])*?"{3} | '{3}(?:\\.|[^\\])*?'{3}
-      | "(?:\\.|[^"\\])*" | '(?:\\.|[^'\\])*'""",
-    re.DOTALL | re.VERBOSE,
-)
+_NO_CODE = re.compile(NO_CODE, re.DOTALL | re.VERBOSE)
 _MACRO = re.compile(r"\.\s*(all|exists|exists_one|existsOne|map|filter)\s*\(")
 _INTEGER = re.compile(r"(?<![\w.])(\d+)(?![\w.])")
 # a read of one field of the prediction, or of one entry of a field; a method is no entry
@@ -59,7 +59,7 @@ Flat = tuple[tuple[str, str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A condition written in CEL over the prediction."""
+    """A condition written in CEL over the prediction and the states of monitors."""
 
     kind: ClassVar[str] = "when"
     draws: ClassVar[bool] = False
@@ -72,6 +72,8 @@ class Expression:
     # what its regular expressions cost; infinite where that cannot be told
     weight: float = field(init=False, default=0.0, compare=False)
     reads: Reads = field(init=False, default_factory=dict, compare=False)
+    # the monitors that it reads
+    monitors: tuple[str, ...] = field(init=False, default=(), compare=False)
     # the same expression over plain variables, where it can be written so: a nested value costs
     # four times as much to hand over
     flat_program: Any = field(init=False, default=None, compare=False)
@@ -88,8 +90,10 @@ class Expression:
             return
         reads = _reads(self.source)
         object.__setattr__(self, "reads", reads)
+        monitors = monitors_of(self.source)
+        object.__setattr__(self, "monitors", monitors or ())
         object.__setattr__(self, "weight", _weight(self.source))
-        flat = _flattened(self.source, reads)
+        flat = _flattened(self.source, reads, monitors or ())
         if flat is not None:
             object.__setattr__(self, "flat_program", _compiled(flat[0])[0])
             object.__setattr__(self, "flat", flat[1])
@@ -106,15 +110,15 @@ class Expression:
             return "all, exists, exists_one, map and filter are not offered: they have no bound."
         if self.program is None:
             return f"Does not compile: {self.why}"
-        strangers = sorted(set(self.program.variables()) - {"prediction"})
-        if strangers:
-            return f"Only `prediction` can be read, not {', '.join(strangers)}."
+        wrong = _wrong_reads(self.source, set(self.program.variables()))
+        if wrong is not None:
+            return wrong
         if self.weight > WEIGHT_MAX:
             return (
                 "matches() takes one written-out pattern, and length times repetitions of all "
                 f"patterns must not be more than {WEIGHT_MAX}."
             )
-        return _trial(self.program, self.source)
+        return _trial(self)
 
     def look_of(self, rule_id: str, labels: frozenset[str] | None) -> Look:  # noqa: ARG002
         """The quick way, where there is one."""
@@ -123,7 +127,7 @@ class Expression:
     def look_flat(self, signals: Signals, chance: Chance) -> Finding:
         """As `look`, over plain variables; whatever goes wrong there is told by `look`."""
         try:
-            result = self.flat_program.execute(_variables(signals, self.flat))
+            result = self.flat_program.execute(_variables(signals, self.flat, self.monitors))
         except Exception:  # noqa: BLE001 - a field that is not there, most of the time
             return self.look(signals, chance)
         if result is True:
@@ -133,7 +137,12 @@ class Expression:
     def look(self, signals: Signals, chance: Chance) -> Finding:  # noqa: ARG002
         """Evaluate; a field that is not there is `missing`, anything but true or false an error."""
         try:
-            result = self.program.execute({"prediction": _facts(signals, self.reads)})
+            result = self.program.execute(
+                {
+                    "prediction": _facts(signals, self.reads),
+                    VARIABLE: {name: state_of(signals, name) for name in self.monitors},
+                }
+            )
         except KeyError as error:
             return MISSING, f"no field {error.args[0]!r}"[:OBSERVED_MAX]
         except Exception as error:  # noqa: BLE001 - whatever an expression does, a human decides
@@ -164,6 +173,15 @@ class Expression:
     def sentence(self) -> str:
         """For people."""
         return f"expression {self.source}"
+
+
+def _wrong_reads(source: str, variables: set[str]) -> str | None:
+    strangers = sorted(variables - {"prediction", VARIABLE})
+    if strangers:
+        return f"Only `prediction` and `monitors` can be read, not {', '.join(strangers)}."
+    if VARIABLE in variables and not monitors_of(source):
+        return 'Monitors are named in the expression: monitors.NAME, or monitors["NAME"].'
+    return None
 
 
 def _compiled(source: str) -> tuple[Any, str]:
@@ -242,17 +260,18 @@ _FIELDS: dict[str, Callable[[Signals], Any]] = {
 }
 
 
-def _flattened(source: str, reads: Reads) -> tuple[str, Flat] | None:
+def _flattened(source: str, reads: Reads, monitors: tuple[str, ...]) -> tuple[str, Flat] | None:
     """`has(prediction.risk) && prediction.risk > 1` as `has_risk && risk > 1`.
 
     None where it cannot be written so: something is read as a whole.
     """
-    if not reads or any(
+    if not (reads or monitors) or any(
         name not in _FIELDS or (entries is None) == (name in _MAPS)
         for name, entries in reads.items()
     ):
         return None
     flat: dict[str, tuple[str, str]] = {}
+    source = with_variables(source, {name: _MONITOR % at for at, name in enumerate(monitors)})
 
     def variable(prefix: str, read: "re.Match[str]") -> str:
         name, entry = read.group(1), read.group(2) or ""
@@ -273,9 +292,15 @@ def _flattened(source: str, reads: Reads) -> tuple[str, Flat] | None:
     return "".join(parts), tuple((called, *of) for called, of in flat.items())
 
 
-def _variables(signals: Signals, flat: Flat) -> dict[str, Any]:
+# by the place of its name: a name can have characters that no variable has
+_MONITOR = "monitor_%d"
+
+
+def _variables(signals: Signals, flat: Flat, monitors: tuple[str, ...]) -> dict[str, Any]:
     """What the plain variables stand for; one whose field is not there is left out."""
     variables: dict[str, Any] = {}
+    for at, monitor in enumerate(monitors):
+        variables[_MONITOR % at] = state_of(signals, monitor)
     for called, name, entry in flat:
         value = _FIELDS[name](signals)
         if entry:
@@ -287,12 +312,13 @@ def _variables(signals: Signals, flat: Flat) -> dict[str, Any]:
     return variables
 
 
-def _trial(program: Any, source: str) -> str | None:
+def _trial(expression: Expression) -> str | None:
     """Run on made-up predictions; refused when none gives true or false, but one something else.
 
     A feature's type is not known before: `prediction.features.sure` gives a number for a number.
     """
-    names = _FEATURE.findall(source)
+    names = _FEATURE.findall(expression.source)
+    monitors = dict.fromkeys(expression.monitors, "stable")
     samples: tuple[Any, ...] = (1.0, "a", True)
     given = ""
     for sample in samples:
@@ -308,7 +334,7 @@ def _trial(program: Any, source: str) -> str | None:
             "segment": {name: "a" for place, name in names if place == "segment"},
         }
         try:
-            result = program.execute({"prediction": facts})
+            result = expression.program.execute({"prediction": facts, VARIABLE: monitors})
         except Exception:  # noqa: BLE001, S112 - a feature of another type; the next sample may fit
             continue
         if isinstance(result, bool):

@@ -146,6 +146,8 @@ class Simulation(Struct, frozen=True, rename={"since": "from", "until": "to"}):
         covered_until: the three figures before speak of decisions before it, whose answers are
             complete: those of every hour before the first in which one is under way. Null: of all,
             and answers under way count as undecided.
+        without_monitors: decisions with which the state of a monitor that the policy looks at is
+            not recorded; it was taken for collecting.
         curve: by threshold of the swept rule; null without a sweep.
     """
 
@@ -164,6 +166,7 @@ class Simulation(Struct, frozen=True, rename={"since": "from", "until": "to"}):
     errors_escaping: ErrorCount
     errors_caught: ErrorCount
     covered_until: datetime | None
+    without_monitors: int
     curve: list[CurvePoint] | None = field(default=None)
 
 
@@ -210,6 +213,7 @@ def simulation_of(tally: Tally, frame: Frame) -> Simulation:
         errors_escaping=error_count(escaped),
         errors_caught=error_count(caught),
         covered_until=frame.covered_until if complete else None,
+        without_monitors=tally.without_monitors,
         curve=_curve(tally, frame, complete=complete) if frame.sweep is not None else None,
     )
 

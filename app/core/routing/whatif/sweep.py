@@ -15,6 +15,7 @@ from msgspec import Struct
 from app.core.errors import Invalid, Loc
 from app.core.routing.decision import Outcome, decide
 from app.core.routing.draw import Chance
+from app.core.routing.on_drift import stricter
 from app.core.routing.policy import Policy, Rule
 from app.core.routing.prediction import Signals
 from app.core.routing.rules.base import FIRED, PASSED, Condition, Finding
@@ -114,6 +115,7 @@ def swept_evaluation(policy: Policy, sweep: Sweep) -> Evaluate:
     always = msgspec.structs.replace(policy, rules=(msgspec.structs.replace(rule, look=_fires),))
     earlier = frozenset(before.id for before in policy.rules[: sweep.position])
     has_own = _own_thresholds(rule.condition)
+    responses = policy.on_drift if rule.is_raised else ()
 
     def evaluate(signals: Signals, chance: Chance) -> tuple[Outcome, Fate, Swept]:
         state, observed = rule.look(signals, chance)
@@ -122,6 +124,11 @@ def swept_evaluation(policy: Policy, sweep: Sweep) -> Evaluate:
             fate = fate_of(outcome, audits)
             return outcome, fate, (None, fate, fate)
         assert isinstance(observed, float | int), "what was compared with a number is one"
+        if responses and observed < stricter(responses, signals.monitors).confidence:
+            # monitors raised each threshold above it
+            outcome = decide(policy, signals, chance)
+            fate = fate_of(outcome, audits)
+            return outcome, fate, (None, fate, fate)
         passed = decide(never, signals, chance)
         passed_fate = fate_of(passed, audits)
         if passed.reason in earlier:
