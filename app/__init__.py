@@ -20,6 +20,10 @@ The stages of a prediction
 6.  *Resolved.* The verdict settles the item in the same transaction.
 7.  *Measured.* The worker (`worker/`) folds the counts; `flows/metrics.py` reads them and asks
     `core/learning` for estimates with intervals.
+8.  *Watched.* With 3 each prediction also counts in the cells of its model's references
+    (`core/drift/watching.py`). The worker folds those counts, closes buckets of time that are over
+    and evaluates their windows (`flows/drift.py`); the states of monitors come back to 2 with the
+    read cache and tighten what a policy says under `on_drift`.
 
 What survives a crash: between 3 and 4 the decision is there, and the same request again is
 answered with it. Between 5 and 6 there is no moment. Of 7 nothing is lost, since each count is a

@@ -115,11 +115,23 @@ async def found(
 
     Args:
         service: the service.
-        document: the policy, with `on_drift`.
+        document: the policy without `on_drift`.
         streamed: every domain, the tweets first.
         shifted_at: when the tweets ended.
     """
     events = await service.events("monitor.changed")
+    picture = await service.picture(f"/v1/monitors/{PICTURED}/plot.svg")
+    return summed_up(events, document, streamed, shifted_at, picture)
+
+
+def summed_up(
+    events: Iterable[Json],
+    document: Mapping[str, Any],
+    streamed: Sequence[Streamed],
+    shifted_at: datetime,
+    picture: bytes,
+) -> Drift:
+    """The same, of what the service told."""
     raised = [event["data"] for event in events if event["data"]["to"] == "drifting"]
     ends = [(datetime.fromisoformat(data["window_end"]), data["monitor"]) for data in raised]
     later = sorted((end, name) for end, name in ends if end > shifted_at)
@@ -134,18 +146,19 @@ async def found(
             if decision["route"] == "accept"
         ),
         error_without=_error(_accepted_without(document, streamed[1:])),
-        picture=await service.picture(f"/v1/monitors/{PICTURED}/plot.svg"),
+        picture=picture,
     )
 
 
 def words(drift: Drift, picture: Path) -> str:
     """For people."""
-    raised = ", ".join(drift.monitors_raised) or "none"
+    raised = ", ".join(drift.monitors_raised)
+    then = f"from the texts of {drift.first_raised_in} on: {raised}" if raised else "none"
     return f"""\
 The tweets were taken as the reference, and three monitors compared with them
-what came later. While tweets went on, {drift.alarms_before_shift} alarms were raised. Then, from
-the texts of {drift.first_raised_in} on: {raised}. While they are raised,
-nothing below a confidence of {RAISED_TO} is accepted.
+what came later. Alarms while tweets went on: {drift.alarms_before_shift}. Afterwards,
+{then}.
+While one is raised, nothing below a confidence of {RAISED_TO} is accepted.
 
 True error of what was accepted after the tweets: {_percent(drift.error_with)}; by the same
 policy without `on_drift`, over the same texts: {_percent(drift.error_without)}.
@@ -174,7 +187,7 @@ def _streamed_at(streamed: Sequence[Streamed], moment: datetime) -> str:
 def _accepted_without(document: Mapping[str, Any], streamed: Sequence[Streamed]) -> Iterable[Case]:
     """What the policy accepts when nothing drifts; no rule of it draws."""
     name = str(document["name"])
-    policy = compile_policy({**document, "on_drift": []}, name, 1)
+    policy = compile_policy(dict(document), name, 1)
     for part in streamed:
         for case in part.cases:
             posted = {
@@ -194,8 +207,8 @@ _NO_CHANCE = Chance(DayKey(b""), b"")
 
 
 def _error(accepted: Iterable[Case]) -> float | None:
-    right = [case.right for case in accepted]
-    return 1 - sum(right) / len(right) if right else None
+    wrong = [not case.right for case in accepted]
+    return sum(wrong) / len(wrong) if wrong else None
 
 
 def _percent(share: float | None) -> str:
