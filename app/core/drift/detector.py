@@ -1,10 +1,11 @@
 """How strange an input is: a p-value against inputs that are known to be familiar.
 
-A fitted detector turns an input into one or two raw scores, larger for stranger ones, and each into
-a conformal p-value: the share of held-out familiar inputs that are at least as strange,
+A fitted detector turns an input into up to three raw scores, larger for stranger ones, and each
+into a conformal p-value: the share of held-out familiar inputs that are at least as strange,
 (1 + #{held out >= score}) / (held out + 1). For a familiar input each is at most alpha with a
 probability of at most alpha, whatever the scores are and whatever the inputs look like (Vovk et al.
-2005; Bates et al. 2023, arXiv:2104.08279). Of two, p = min(1, 2 min(p1, p2)) (Bonferroni).
+2005; Bates et al. 2023, arXiv:2104.08279). Of k scores, p = min(1, k min(p1, ..., pk))
+(Bonferroni).
 
 With an embedding the scores are
 
@@ -13,14 +14,14 @@ With an embedding the scores are
    the latter alone. It sees what is odd in the directions in which familiar inputs differ.
 2. the squared length of what the principal components leave out (the Q statistic of Jackson and
    Mudholkar 1979). It sees directions in which familiar inputs do not differ.
-
-With labels both are nearly blind in directions in which familiar inputs differ and their classes do
-not: there only what is far beyond all others is flagged.
+3. with labels, the distance to all together as well. The relative one is nearly blind where
+   familiar inputs differ and their classes do not: of inputs ten standard deviations off in such a
+   direction, 1 % were flagged without this score and all with it, and of familiar ones as few.
 
 Without one there is a single score, made of the model's own: `strangeness` in `familiar`.
 
 What is recorded as the score is the raw score that gave p, in standard deviations from its mean
-over the held-out inputs, so that both are on one scale; of equal p-values the larger one counts.
+over the held-out inputs, so that all are on one scale; of equal p-values the larger one counts.
 
 A detector is kept as one blob whose bytes name it; all numbers in it are exact. Importing this
 module imports numpy.
@@ -77,6 +78,7 @@ class EmbeddingBlob(Struct, frozen=True, tag_field="format", tag="overrule-detec
         class_means: a row for each class, whitened; None without classes.
         distance: calibration of the (relative) Mahalanobis distance.
         residual: calibration of the residual; None where the components leave nothing out.
+        overall: calibration of the distance to all together; None where `distance` is that.
     """
 
     dimension: int
@@ -87,6 +89,7 @@ class EmbeddingBlob(Struct, frozen=True, tag_field="format", tag="overrule-detec
     class_means: bytes | None
     distance: Calibration
     residual: Calibration | None
+    overall: Calibration | None
 
 
 class ScoresBlob(Struct, frozen=True, tag_field="format", tag="overrule-detector/scores/1"):
@@ -119,6 +122,7 @@ class EmbeddingDetector:
         self.component_count = min(COMPONENTS_MAX, self.space.axes.shape[1])
         self._distance = Scale(blob.distance)
         self._residual = Scale(blob.residual) if blob.residual is not None else None
+        self._overall = Scale(blob.overall) if blob.overall is not None else None
 
     def judge(self, predictions: Sequence[Prediction]) -> list[Judged | Invalid]:
         """Judge predictions together; an error stands for one that cannot be judged.
@@ -147,12 +151,15 @@ class EmbeddingDetector:
         """The p-value, the score and the first components of each row of finite numbers."""
         raw = self.space.raw_of(vectors)
         p, score = self._distance.p_of(raw.distance), self._distance.standard(raw.distance)
-        if self._residual is not None:
-            other_p = self._residual.p_of(raw.residual)
-            other_score = self._residual.standard(raw.residual)
+        tests = 1
+        for scale, other_raw in ((self._residual, raw.residual), (self._overall, raw.overall)):
+            if scale is None:
+                continue
+            tests += 1
+            other_p, other_score = scale.p_of(other_raw), scale.standard(other_raw)
             other = (other_p < p) | ((other_p == p) & (other_score > score))
-            score = np.where(other, other_score, score)
-            p = np.minimum(1.0, 2 * np.where(other, other_p, p))
+            p, score = np.where(other, other_p, p), np.where(other, other_score, score)
+        p = np.minimum(1.0, tests * p)
         return Measured(p, _rounded(score), _rounded(raw.components[:, : self.component_count]))
 
     def _judge_vectors(self, vectors: NDArray[np.float32]) -> list[Judged | Invalid]:
@@ -233,6 +240,7 @@ class Raw(NamedTuple):
 
     distance: Floats
     residual: Floats
+    overall: Floats
     components: Floats
 
 
@@ -265,13 +273,13 @@ class Space(NamedTuple):
         centred = vectors - self.mean
         components = centred @ self.axes
         # nothing overflows: what single precision holds has squares that double precision holds
-        distance = _squared(components @ self.whitening)
+        overall = distance = _squared(components @ self.whitening)
         if self.class_means is not None:
-            distance = self._to_nearest_class(components) - distance
+            distance = self._to_nearest_class(components) - overall
         length = _squared(centred)
         residual = length - _squared(components)
         residual[residual < RESIDUAL_MIN * length] = 0.0
-        return Raw(distance, residual, components)
+        return Raw(distance, residual, overall, components)
 
     def _to_nearest_class(self, components: Floats) -> Floats:
         assert self.class_whitening is not None, "classes have a covariance"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh, solve_triangular
 
 from app.core.drift.detector import (
+    TIE,
     Calibration,
     EmbeddingBlob,
     Floats,
@@ -134,6 +135,7 @@ def calibrated(shape: Shape, held_out: Vectors) -> Fitted:
     space = shape.space
     raw = [space.raw_of(part) for part in _parts(held_out)]
     has_rest = space.axes.shape[1] < space.axes.shape[0]
+    has_classes = space.class_means is not None
     blob = EmbeddingBlob(
         dimension=len(space.mean),
         mean=_written(space.mean),
@@ -143,8 +145,11 @@ def calibrated(shape: Shape, held_out: Vectors) -> Fitted:
         class_means=None if space.class_means is None else _written(space.class_means),
         distance=calibration(np.concatenate([part.distance for part in raw])),
         residual=calibration(np.concatenate([part.residual for part in raw])) if has_rest else None,
+        overall=calibration(np.concatenate([part.overall for part in raw]))
+        if has_classes
+        else None,
     )
-    scores = 2 if has_rest else 1
+    scores = 1 + has_rest + has_classes
     return Fitted(dump(blob), {**shape.summary, **_calibrated_on(len(held_out), scores)})
 
 
@@ -159,9 +164,11 @@ def fit_scores(training: Training) -> Fitted:
 
 def calibration(raw: Floats) -> Calibration:
     """A raw score over held-out inputs."""
-    spread = float(raw.std())
-    mean = float(raw.mean())
-    return Calibration(_written(np.sort(raw)), mean, spread or abs(mean) or 1.0)
+    spread, mean = float(raw.std()), float(raw.mean())
+    if spread <= TIE * abs(mean):
+        # all equal, but for rounding
+        spread = abs(mean)
+    return Calibration(_written(np.sort(raw)), mean, spread or 1.0)
 
 
 def ledoit_wolf(rows: Floats) -> tuple[Floats, float]:
