@@ -36,7 +36,16 @@ class Verified(Struct, frozen=True):
             if self.valid
             else "The receipt does not hold."
         )
-        return [verdict, *(found.sentence() for found in self.differences), *self.notes]
+        issued = (
+            "That its parts agree does not show who issued it: compare its digest with "
+            f"GET /v1/decisions/{self.decision}/receipt."
+        )
+        return [
+            verdict,
+            *(found.sentence() for found in self.differences),
+            *self.notes,
+            *[issued] * self.valid,
+        ]
 
 
 def verify(raw: bytes) -> Verified:

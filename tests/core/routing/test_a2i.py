@@ -210,6 +210,16 @@ def test_without_scores_the_confidence_is_looked_at(
     assert outcome.route == ("accept" if found[0] == "passed" else "review")
 
 
+def test_percentages_are_no_scores_and_go_to_a_human() -> None:
+    by = imported({"Conditions": [check("Violence", ConfidenceLessThan=60)]})
+    scores = {"Violence": 55.3, "Drugs": 1.2}
+
+    outcome = decided(by, prediction(scores=scores, scores_are="independent"))
+
+    assert seen_by(outcome) == ("error", "scores lie between 0 and 1, and 55.3 does not")
+    assert outcome.route == "review"
+
+
 def test_sampling_alone_needs_no_scores() -> None:
     outcome = decided(imported({"Conditions": [sampling(100)]}), prediction(output=[1]))
 

@@ -86,6 +86,8 @@ MISTAKES = [
     ("a text", when("'a' + prediction.features.s"), (*R0, "when"), "Gives str"),
     ("another variable", when("subject == 'a'"), (*R0, "when"), "not subject"),
     ("too long", when("true" + " " * 997), (*R0, "when"), "at most 1000"),
+    ("field that there is not", when("prediction.confidense < 0.9"), (*R0, "when"), "no confidense"),
+    ("field by its bare name", when("label == 'a'"), (*R0, "when"), "write prediction.label"),
     ("comprehension", when("prediction.scores.all(s, s > 'a')"), (*R0, "when"), "no bound"),
     ("comprehension, spaced", when("[1] . exists_one (x, true)"), (*R0, "when"), "no bound"),
     ("comprehension by its other name", when("prediction.scores.existsOne(x, true)"), (*R0, "when"), "no bound"),

@@ -98,6 +98,7 @@ def test_a_receipt_as_it_was_served_holds(make: Callable[[], Receipt]) -> None:
 
     assert (found.valid, found.decision, found.differences) == (True, str(ID), [])
     assert found.sentences()[0].startswith("The receipt holds")
+    assert f"/v1/decisions/{ID}/receipt" in found.sentences()[-1]
 
 
 def test_a_receipt_is_the_same_to_any_json_library() -> None:

@@ -10,6 +10,7 @@ from app.core.routing import a2i
 from app.core.routing.draw import Chance
 from app.core.routing.prediction import Signals
 from app.core.routing.rules.base import (
+    ERROR,
     FIRED,
     MISSING,
     PASSED,
@@ -42,7 +43,8 @@ Activations = Annotated[
 class Activation:
     """Activation conditions of Amazon A2I hold: checks of scores and samplings, by And and Or.
 
-    Without scores the confidence counts as the score of the predicted label.
+    Without scores the confidence counts as the score of the predicted label. Scores lie between 0
+    and 1, also those that are declared as independent.
     """
 
     kind: ClassVar[str] = "activation"
@@ -82,6 +84,9 @@ class Activation:
             scores = _scores_of(signals)
             if scores is None and self.checks:
                 return MISSING, None
+            if self.checks and (beyond := _beyond(scores or {})) is not None:
+                # percentages, as Amazon's own models give them: no check of them means anything
+                return ERROR, f"scores lie between 0 and 1, and {beyond:g} does not"
             held: list[str] = []
             true = a2i.holds(
                 conditions, scores or {}, lambda path: chance.draw(purpose + path), held
@@ -124,3 +129,8 @@ def _scores_of(signals: Signals) -> Mapping[str, float] | None:
     if signals.label is None or signals.confidence is None:
         return None
     return {signals.label: signals.confidence}
+
+
+def _beyond(scores: Mapping[str, float]) -> float | None:
+    """A score that is none, if there is one; float noise was clipped before."""
+    return next((score for score in scores.values() if not 0 <= score <= 1), None)

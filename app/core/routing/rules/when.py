@@ -178,7 +178,16 @@ class Expression:
 def _wrong_reads(source: str, variables: set[str]) -> str | None:
     strangers = sorted(variables - {"prediction", VARIABLE})
     if strangers:
-        return f"Only `prediction` and `monitors` can be read, not {', '.join(strangers)}."
+        hint = ", ".join(f"prediction.{name}" for name in strangers if name in _FIELDS)
+        return f"Only `prediction` and `monitors` can be read, not {', '.join(strangers)}" + (
+            f"; write {hint}." if hint else "."
+        )
+    unknown = sorted(set(_reads(source)) - _FIELDS.keys())
+    if unknown:
+        return (
+            f"A prediction has no {', '.join(unknown)} here; an expression can read "
+            f"{', '.join(_FIELDS)}, and what features, scores and segment hold."
+        )
     if VARIABLE in variables and not monitors_of(source):
         return 'Monitors are named in the expression: monitors.NAME, or monitors["NAME"].'
     return None
