@@ -41,12 +41,21 @@ async def run_once(ctx: Context) -> int:
 
     Returns:
         How many days were taken; 0 when none is left to this worker.
+
+    Raises:
+        Exception: the first failure, once every other monitor had its turn.
     """
     async with ctx.db.read() as tx:
         monitors = await audited_monitors(tx, AUDITED)
     taken = 0
+    failures: list[Exception] = []
     for project_id, _, name in monitors:
-        taken += await _learn(ctx, project_id, name)
+        try:
+            taken += await _learn(ctx, project_id, name)
+        except Exception as error:  # noqa: BLE001 - raised below
+            failures.append(error)
+    if failures:
+        raise failures[0]
     return taken
 
 

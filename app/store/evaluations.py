@@ -134,7 +134,10 @@ async def monitors_of(tx: Reader, project_id: uuid.UUID, model: str) -> list[Mon
     references = {one.id: one for one in await references_by_id(tx, project_id, ids)}
     found = []
     for row in rows:
-        reference = references[row["reference_id"]]
+        reference = references.get(row["reference_id"])
+        if reference is None:
+            # this release cannot read it: another one evaluates it
+            continue
         streams = watched(row["signal"], [stream.name for stream in reference.streams])
         found.append(MonitorOf(row["id"], row["name"], reference, tuple(streams)))
     return found
@@ -143,13 +146,20 @@ async def monitors_of(tx: Reader, project_id: uuid.UUID, model: str) -> list[Mon
 async def standings_of(
     tx: Reader, project_id: uuid.UUID, monitors: Iterable[MonitorOf], versions: Sequence[str]
 ) -> Standings:
-    """The states of monitors, without those of other versions that have fallen silent."""
+    """The states of monitors, without those of other versions that have fallen silent.
+
+    One that has not in windows of one length comes with all lengths: together they make the state.
+    """
     rows = await tx.raw.fetch(
         """
         SELECT monitor_id, model_version, segment, length, track, evaluation_id, since
-        FROM monitor_states
+        FROM monitor_states s
         WHERE project_id = $1 AND monitor_id = ANY($2)
-          AND (model_version = ANY($3) OR (track ->> 'untested')::int < $4)
+          AND (model_version = ANY($3) OR EXISTS (
+            SELECT FROM monitor_states o
+            WHERE o.project_id = s.project_id AND o.monitor_id = s.monitor_id
+              AND o.model_version = s.model_version AND o.segment = s.segment
+              AND (o.track ->> 'untested')::int < $4))
         """,
         project_id,
         [one.id for one in monitors],

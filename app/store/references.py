@@ -1,5 +1,6 @@
 """References, and the recorded predictions that they are made from."""
 
+import logging
 import struct
 import uuid
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ from app.store.ids import new_id
 from app.store.tables import projects
 
 PAGE_ROWS = 2000
+
+log = logging.getLogger(__name__)
 
 
 class Summary(Struct, frozen=True, kw_only=True):
@@ -95,10 +98,19 @@ async def reference_by_id(
 async def references_by_id(
     tx: Reader, project_id: uuid.UUID, ids: Sequence[uuid.UUID]
 ) -> list[Reference]:
-    """Versions in the order of their ids."""
+    """Versions in the order of their ids, without those that this release cannot read.
+
+    A reference that another release wrote otherwise must not become a refused prediction.
+    """
     columns = drift_references.c
     rows = await tx.execute(_of(project_id).where(columns.id.in_(ids)).order_by(columns.id))
-    return [found for row in rows if (found := _reference(row)) is not None]
+    found = []
+    for row in rows:
+        try:
+            found.append(_read(row))
+        except msgspec.ValidationError as error:
+            log.error("reference %s: %s", row.id, error)  # noqa: TRY400 - one line is enough
+    return found
 
 
 async def latest_reference(tx: Reader, project_id: uuid.UUID, name: str) -> Reference | None:
@@ -191,7 +203,9 @@ def _of(project_id: uuid.UUID) -> Any:
 
 
 def _reference(row: Any) -> Reference | None:
-    if row is None:
-        return None
+    return _read(row) if row is not None else None
+
+
+def _read(row: Any) -> Reference:
     values = row._asdict()
     return Reference(**{**values, "document": msgspec.convert(values["document"], Document)})

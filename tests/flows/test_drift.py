@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from app.flows import drift
+from app.flows.predict import Answered
 from app.flows.upkeep import fold
 from tests.scenario import Scenario
 from tests.watched_model import (
@@ -376,3 +377,22 @@ async def test_bucket_is_closed_only_when_its_grace_is_over(
     assert await drift.evaluate_once(scenario.ctx) == 1
 
     assert await fold(scenario.ctx) == 0
+
+
+async def test_reference_that_this_release_cannot_read_refuses_no_prediction(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = await WatchedModel.start(scenario, monkeypatch, "confidence")
+    async with scenario.ctx.db.write() as tx:
+        await tx.raw.execute(
+            """UPDATE drift_references SET document = '{"streams": 7}' WHERE project_id = $1""",
+            scenario.project,
+        )
+    scenario.ctx.views.forget()
+
+    answers = await scenario.decide(scenario.posted())
+    steps = await model.evaluate(MIDNIGHT + 3 * HOUR)
+
+    assert isinstance(answers[0], Answered)
+    assert steps > 0
+    assert await model.stored() == {}
