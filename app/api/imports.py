@@ -56,8 +56,10 @@ async def import_a2i_policy(
     """Make a policy of Amazon A2I's activation conditions, as a draft, with the same outcomes.
 
     Each condition becomes a rule `a2i-1`, `a2i-2` …, so that a decision's reason tells which one
-    held. Confidences stay percentages in it. Conditions on form keys, which Amazon Textract has,
-    are refused. 200 with the latest version when it says the same already.
+    held. Confidences stay percentages in it, while scores of predictions lie between 0 and 1: with
+    a score of 55.3 the rule cannot be evaluated, and a human decides. Conditions on form keys,
+    which Amazon Textract has, are refused. 200 with the latest version when it says the same
+    already.
     """
     raw = await request.body()
     if len(raw) > DOCUMENT_BYTES_MAX:

@@ -12,6 +12,7 @@ from app.core.routing.document import Document, digest_of, parse
 from app.core.routing.life import ONE_PER_MODEL, VersionEvent, VersionState, after
 from app.flows.context import Context
 from app.store import policies as store
+from app.store.detectors import ready_detector
 from app.store.engine import Reader, Writer, retried
 from app.store.keys import log_change
 from app.store.monitor_states import monitor_names
@@ -39,7 +40,7 @@ async def validate(ctx: Context, project_id: uuid.UUID, data: Any) -> Warnings:
         Invalid: every mistake, by its place.
     """
     async with ctx.db.read() as tx:
-        return warnings_of(await checked(tx, project_id, data))
+        return await _warnings(tx, project_id, await checked(tx, project_id, data))
 
 
 @retried
@@ -55,7 +56,7 @@ async def put(ctx: Context, caller: Caller, name: str, data: Any) -> Put:
     async with ctx.db.write() as tx:
         await store.lock_policies(tx, project_id)
         document = await checked(tx, project_id, data, name)
-        warnings = warnings_of(document)
+        warnings = await _warnings(tx, project_id, document)
         digest = digest_of(data)
         latest = await store.latest_version(tx, project_id, name)
         if latest is not None and latest.digest == digest:
@@ -212,6 +213,11 @@ async def checked(
             loc=("name",),
         )
     return document
+
+
+async def _warnings(tx: Reader, project_id: uuid.UUID, document: Document) -> Warnings:
+    detector = await ready_detector(tx, project_id, document.head.applies_to.model)
+    return warnings_of(document, has_detector=detector is not None)
 
 
 async def _monitors_of(tx: Reader, project_id: uuid.UUID, data: Any) -> set[str] | None:

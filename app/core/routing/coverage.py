@@ -10,11 +10,32 @@ from app.core.routing.document import Document, DriftResponse, Head, Route, Writ
 from app.core.routing.on_drift import HOLDS, trace_name
 from app.core.routing.rules.base import Condition
 from app.core.routing.rules.confidence import Confidence
+from app.core.routing.rules.out_of_distribution import OutOfDistribution
 
 
-def warnings_of(document: Document) -> list[tuple[Loc, str]]:
-    """What has no effect, by its place, and why."""
-    return [*_rule_warnings(document), *_response_warnings(document)]
+def warnings_of(document: Document, *, has_detector: bool) -> list[tuple[Loc, str]]:
+    """What has no effect, by its place, and why.
+
+    Args:
+        document: the policy.
+        has_detector: whether a detector is ready for its model.
+    """
+    return [
+        *_rule_warnings(document),
+        *_signal_warnings(document, has_detector=has_detector),
+        *_response_warnings(document),
+    ]
+
+
+def _signal_warnings(document: Document, *, has_detector: bool) -> Iterator[tuple[Loc, str]]:
+    """Each rule whose signal no prediction has by now."""
+    for number, (rule, condition) in enumerate(document.rules):
+        place: Loc = ("rules", number, condition.kind)
+        if isinstance(condition, OutOfDistribution) and not has_detector:
+            yield place, "Never applies until the model has a detector that is ready."
+        if isinstance(condition, Confidence) and condition.scale == "recalibrated":
+            does = "fires" if rule.if_missing == "fire" else "passes"
+            yield place, f"Always missing, so it {does}, until the model has a calibration map."
 
 
 def _rule_warnings(document: Document) -> list[tuple[Loc, str]]:

@@ -38,6 +38,10 @@ RESERVED_IDS = frozenset({"default", "no-policy"})
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$(?!\n)")]
 Route = Literal["accept", "review", "reject"]
 Probability = Annotated[float, Meta(ge=0, le=1)]
+# checked below, where the sentence can say why
+AuditProbability = Annotated[
+    float, Meta(ge=0, le=1, extra_json_schema={"minimum": AUDIT_PROBABILITY_MIN})
+]
 Priority = Annotated[int, Meta(ge=0, le=100)]
 
 
@@ -50,9 +54,9 @@ class AppliesTo(Struct, frozen=True, forbid_unknown_fields=True):
 class Audit(Struct, frozen=True, forbid_unknown_fields=True):
     """Random audits of what no human would otherwise see."""
 
-    probability: Probability = AUDIT_PROBABILITY
-    per_label: dict[LabelText, Probability] = field(default_factory=dict)
-    rejected_probability: Probability = AUDIT_PROBABILITY
+    probability: AuditProbability = AUDIT_PROBABILITY
+    per_label: dict[LabelText, AuditProbability] = field(default_factory=dict)
+    rejected_probability: AuditProbability = AUDIT_PROBABILITY
     queue: Name = DEFAULT_AUDITS
 
 
@@ -334,23 +338,26 @@ def _mistakes_of(
 
 def _audit_mistakes(head: Head, rules: dict[int, RuleHead]) -> list[tuple[Loc, str]]:
     routes = {head.default, *(rule.route for rule in rules.values())}
-    probabilities: dict[Loc, float] = {}
-    if "accept" in routes:
-        probabilities[("audit", "probability")] = head.audit.probability
-        for label, probability in head.audit.per_label.items():
-            probabilities[("audit", "per_label", label)] = probability
-    if "reject" in routes:
-        probabilities[("audit", "rejected_probability")] = head.audit.rejected_probability
+    accepted: dict[Loc, float] = {("audit", "probability"): head.audit.probability}
+    for label, probability in head.audit.per_label.items():
+        accepted[("audit", "per_label", label)] = probability
+    rejected: dict[Loc, float] = {
+        ("audit", "rejected_probability"): head.audit.rejected_probability
+    }
     never = [
         (
             loc,
             f"Must be at least {AUDIT_PROBABILITY_MIN:g}: the unaudited goes wrong unseen.",
         )
-        for loc, probability in probabilities.items()
+        for loc, probability in (accepted | rejected).items()
         if probability < AUDIT_PROBABILITY_MIN
     ]
     if never:
         return never
+    # the ratio matters only between what is used
+    probabilities = (accepted if "accept" in routes else {}) | (
+        rejected if "reject" in routes else {}
+    )
     if not probabilities:
         return []
     # a hair above the limit is the division's rounding (0.1 and 0.01 are 10:1)

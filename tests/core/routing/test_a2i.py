@@ -216,7 +216,10 @@ def test_percentages_are_no_scores_and_go_to_a_human() -> None:
 
     outcome = decided(by, prediction(scores=scores, scores_are="independent"))
 
-    assert seen_by(outcome) == ("error", "scores lie between 0 and 1, and 55.3 does not")
+    assert seen_by(outcome) == (
+        "error",
+        "scores must lie between 0 and 1; 55.3 does not: divide percentages by 100",
+    )
     assert outcome.route == "review"
 
 

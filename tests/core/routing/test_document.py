@@ -82,6 +82,10 @@ MISTAKES = [
     ("unknown label of an audit", document(labels=["a"], audit={"per_label": {"b": 0.1}}), ("audit", "per_label"), "['b']"),
     # expressions
     ("does not compile", when("prediction.risk >"), (*R0, "when"), "Does not compile"),
+    ("does not compile, and is long", when("prediction.label == 'a' && " * 30 + "prediction.risk >"), (*R0, "when"), "Does not compile: Syntax error: mismatched input"),
+    ("unknown function", when("prediction.label.beginsWith('a')"), (*R0, "when"), "no function beginsWith"),
+    ("unknown function that may not be reached", when("prediction.label == 'b' && lower(prediction.label) == 'a'"), (*R0, "when"), "no function lower"),
+    ("no pattern", when("prediction.label == 'b' && prediction.label.matches('[')"), (*R0, "when"), "no pattern: unclosed character class"),
     ("not a condition", when("prediction.features.n + 1"), (*R0, "when"), "Gives float"),
     ("a text", when("'a' + prediction.features.s"), (*R0, "when"), "Gives str"),
     ("another variable", when("subject == 'a'"), (*R0, "when"), "not subject"),
@@ -104,6 +108,7 @@ MISTAKES = [
     ("never audited", document(audit={"probability": 0}), ("audit", "probability"), "at least"),
     ("a label never audited", document(audit={"per_label": {"a": 0}}), ("audit", "per_label", "a"), "at least"),
     ("rejected never audited", document(default="reject", audit={"rejected_probability": 0}), ("audit", "rejected_probability"), "at least"),
+    ("rejected never audited, though nothing is rejected", document(audit={"rejected_probability": 0}), ("audit", "rejected_probability"), "at least"),
     ("audits too unequal", document(audit={"probability": 0.01, "per_label": {"a": 0.11}}), ("audit",), "more than 10:1"),
     ("audits of rejected too unequal", document(rule(**SURE, route="reject"), audit={"probability": 0.2}), ("audit",), "more than 10:1"),
     ("unknown field of audit", document(audit={"rate": 1}), ("audit", "rate"), "Not a field"),
@@ -232,7 +237,7 @@ def test_several_mistakes_are_all_named() -> None:
     [
         pytest.param(document(), id="no rules"),
         pytest.param(document(audit={"probability": 0.01, "per_label": {"a": 0.1}}), id="audits at 10:1"),
-        pytest.param(document(default="reject", audit={"probability": 0}), id="a probability that is never used may be 0"),
+        pytest.param(document(default="reject", audit={"probability": 1}), id="a probability that is never used may be far from the others"),
         pytest.param(document(*[rule(id=f"r{n}", **SURE) for n in range(RULES_MAX)]), id="as many rules as allowed"),
         pytest.param(when("true" + " " * 996), id="an expression as long as allowed"),
         pytest.param(when("prediction.label in ['.all(', \"a.map(b)\"]"), id="a macro's name within a string"),

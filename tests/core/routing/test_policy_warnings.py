@@ -37,7 +37,7 @@ NOT_SHADOWED = [
 
 def warned(*rules: Any) -> Any:
     written = (rule(**{"id": f"r-{number}", **fields}) for number, fields in enumerate(rules))
-    return warnings_of(parse(document(*written)))
+    return warnings_of(parse(document(*written)), has_detector=True)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,8 @@ FURTHER = st.fixed_dictionaries(
 
 @given(RULES, st.lists(st.tuples(PREDICTIONS, FURTHER), min_size=10, max_size=20))
 def test_whatever_is_predicted_a_named_rule_never_decides(rules: Any, posted: Any) -> None:
-    named = {f"r-{place[1]}" for place, _ in warnings_of(parse(document(*rules, segments=["s"])))}
+    found = warnings_of(parse(document(*rules, segments=["s"])), has_detector=True)
+    named = {f"r-{place[1]}" for place, why in found if "never decides" in why}
     event(f"{len(named)} of {len(rules)} named")
     by = policy(*rules, segments=["s"])
 
@@ -123,7 +124,8 @@ DRIFT_ROUTE = {"monitor": "confidence", "when": "drifting", "route": "review", "
 
 def warned_of(*responses: Any, rules: Any = (LOW,), **fields: Any) -> Any:
     written = [rule(**{"id": f"r-{number}", **one}) for number, one in enumerate(rules)]
-    return warnings_of(parse(document(*written, on_drift=list(responses), **fields)))
+    written_out = parse(document(*written, on_drift=list(responses), **fields))
+    return warnings_of(written_out, has_detector=True)
 
 
 @pytest.mark.parametrize(
@@ -186,3 +188,21 @@ def test_a_rule_that_only_decides_once_it_is_raised_is_not_named() -> None:
     assert warned_of(RAISE, rules=rules) == []
     # raised no further than what is before it, it still never decides
     assert len(warned_of({**RAISE, "raise_confidence_to": 0.9}, rules=rules)) == 1
+
+
+def test_a_rule_without_its_signal_is_warned_of() -> None:
+    written = parse(
+        document(
+            rule(id="odd", out_of_distribution={"max_p": 0.01}),
+            rule(id="unsure", confidence={"below": 0.8, "scale": "recalibrated"}),
+            rule(id="lax", confidence={"below": 0.9, "scale": "recalibrated"}, if_missing="pass"),
+        )
+    )
+
+    without = dict(warnings_of(written, has_detector=False))
+    with_one = dict(warnings_of(written, has_detector=True))
+
+    assert without["rules", 0, "out_of_distribution"].startswith("Never applies until")
+    assert "so it fires" in without["rules", 1, "confidence"]
+    assert "so it passes" in without["rules", 2, "confidence"]
+    assert ("rules", 0, "out_of_distribution") not in with_one

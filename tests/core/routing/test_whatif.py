@@ -146,6 +146,15 @@ def test_without_answers_nothing_is_said_about_errors(ten: list[Past]) -> None:
     assert found.covered_until is None
 
 
+def test_of_decisions_that_nobody_could_judge_no_number_of_errors_is_told() -> None:
+    shadow = [past(RECORDED, n, confidence=0.5 + n / 2, shadow=True) for n in range(2)]
+
+    found = simulated(RECORDED, shadow)
+
+    assert (found.errors_escaping.value, found.errors_escaping.high) == (None, None)
+    assert found.errors_caught.value is None
+
+
 def test_where_nothing_is_accepted_nothing_escapes(ten: list[Past]) -> None:
     said: Answers = {id_at(0): "wrong"}
 

@@ -86,7 +86,10 @@ class Activation:
                 return MISSING, None
             if self.checks and (beyond := _beyond(scores or {})) is not None:
                 # percentages, as Amazon's own models give them: no check of them means anything
-                return ERROR, f"scores lie between 0 and 1, and {beyond:g} does not"
+                return ERROR, (
+                    f"scores must lie between 0 and 1; {beyond:g} does not: "
+                    "divide percentages by 100"
+                )
             held: list[str] = []
             true = a2i.holds(
                 conditions, scores or {}, lambda path: chance.draw(purpose + path), held

@@ -46,6 +46,15 @@ _READ = re.compile(
 )
 _HAS = re.compile(r"\bhas\s*\(\s*prediction\s*\.\s*([A-Za-z_]\w*)(?:\s*\.\s*([A-Za-z_]\w*))?\s*\)")
 _HAS_PREFIX = "has"
+# the first mistake; the library tells it behind the whole expression, which may be long
+_CAUSE = re.compile(r"ERROR: <input>:\d+:\d+: ([^\n]*)")
+_REGEX_CAUSE = re.compile(r"error: ([^\n]*?)\. Check function")
+# what the library has, operators aside; a call of anything else only fails when it is evaluated
+_FUNCTIONS = (
+    "bytes contains double duration dyn endsWith getDate getDayOfMonth getDayOfWeek getDayOfYear "
+    "getFullYear getHours getMilliseconds getMinutes getMonth getSeconds int matches size "
+    "startsWith string timestamp type uint"
+)
 _MAPS = frozenset({"features", "scores", "segment"})
 _FEATURE = re.compile(r"\bprediction\s*\.\s*(features|scores|segment)\s*\.\s*([A-Za-z_]\w*)")
 
@@ -118,7 +127,7 @@ class Expression:
                 "matches() takes one written-out pattern, and length times repetitions of all "
                 f"patterns must not be more than {WEIGHT_MAX}."
             )
-        return _trial(self)
+        return _wrong_calls(self) or _trial(self)
 
     def look_of(self, rule_id: str, labels: frozenset[str] | None) -> Look:  # noqa: ARG002
         """The quick way, where there is one."""
@@ -179,8 +188,8 @@ def _wrong_reads(source: str, variables: set[str]) -> str | None:
     strangers = sorted(variables - {"prediction", VARIABLE})
     if strangers:
         hint = ", ".join(f"prediction.{name}" for name in strangers if name in _FIELDS)
-        return f"Only `prediction` and `monitors` can be read, not {', '.join(strangers)}" + (
-            f"; write {hint}." if hint else "."
+        return f"Only `prediction` and `monitors` can be read, not {', '.join(strangers)}; " + (
+            f"write {hint}." if hint else f"a prediction has {', '.join(_FIELDS)}."
         )
     unknown = sorted(set(_reads(source)) - _FIELDS.keys())
     if unknown:
@@ -201,7 +210,24 @@ def _compiled(source: str) -> tuple[Any, str]:
 
         return cel.compile(_with_doubles(source)), ""
     except Exception as error:  # noqa: BLE001 - the library raises several kinds
-        return None, str(error)[:OBSERVED_MAX]
+        cause = _CAUSE.search(str(error))
+        return None, (cause[1] if cause else str(error))[:OBSERVED_MAX]
+
+
+def _wrong_calls(expression: Expression) -> str | None:
+    """A function that there is not, or a pattern that is none."""
+    called = filter(str.isidentifier, expression.program.functions())
+    unknown = sorted(set(called) - set(_FUNCTIONS.split()))
+    if unknown:
+        return f"There is no function {', '.join(unknown)}; there are {_FUNCTIONS}."
+    for literal in patterns_of(expression.source, _NO_CODE) or ():
+        program, _ = _compiled(f"'a'.matches({literal})")
+        try:
+            program.execute({})
+        except RuntimeError as error:
+            cause = _REGEX_CAUSE.search(str(error))
+            return f"{literal} is no pattern: {cause[1] if cause else error}."
+    return None
 
 
 def _weight(source: str) -> float:

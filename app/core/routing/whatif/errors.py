@@ -81,9 +81,10 @@ def error_share(counted: Mapping[Known, int], *, complete: bool) -> ErrorShare:
     )
 
 
-def error_count(share: ErrorShare) -> ErrorCount:
-    """The share as a number of decisions; 0 of none."""
-    if share.reason == "no_decisions":
+def error_count(share: ErrorShare, counted: Mapping[Known, int]) -> ErrorCount:
+    """The share as a number of decisions; 0 of none, and not known of any that cannot be judged."""
+    judgeable = all(inclusion is not None for _, _, inclusion, _ in counted)
+    if share.reason == "no_decisions" and judgeable:
         return ErrorCount(0.0, 0.0, 0.0)
     if share.value is None or share.low is None or share.high is None:
         return ErrorCount(None, None, None)

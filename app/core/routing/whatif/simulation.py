@@ -195,8 +195,8 @@ def simulation_of(tally: Tally, frame: Frame) -> Simulation:
     total = tally.routes.total()
     complete = complete_only(known for known, _ in tally.known)
     queues = _queues(tally, frame)
-    escaped = error_share(_known_of(tally, "accept"), complete=complete)
-    caught = error_share(_known_of(tally, "review"), complete=complete)
+    accepted, reviewed = _known_of(tally, "accept"), _known_of(tally, "review")
+    escaped = error_share(accepted, complete=complete)
     return Simulation(
         policy=frame.policy,
         version=frame.version,
@@ -210,8 +210,8 @@ def simulation_of(tally: Tally, frame: Frame) -> Simulation:
         human_hours=_sum(queue.human_hours for queue in queues),
         audits_expected=sum(queue.audits for queue in queues),
         escaped_error=escaped,
-        errors_escaping=error_count(escaped),
-        errors_caught=error_count(caught),
+        errors_escaping=error_count(escaped, accepted),
+        errors_caught=error_count(error_share(reviewed, complete=complete), reviewed),
         covered_until=frame.covered_until if complete else None,
         without_monitors=tally.without_monitors,
         curve=_curve(tally, frame, complete=complete) if frame.sweep is not None else None,
