@@ -60,6 +60,8 @@ BAD: dict[str, Any] = {
     "too many segments": {**SMALLEST, "segments": [f"s{n}" for n in range(11)]},
     "reviewed by default": {**SMALLEST, "default": "review"},
     "an audit probability above 1": {**SMALLEST, "audit": {"probability": 1.5}},
+    "an audit that never happens": {**SMALLEST, "audit": {"rejected_probability": 0}},
+    "a label that is never audited": {**SMALLEST, "audit": {"per_label": {"a": 1e-7}}},
     "an unknown field of audit": {**SMALLEST, "audit": {"share": 0.1}},
     "too many rules": {**SMALLEST, "rules": [{**RULE, "id": f"r{n}"} for n in range(51)]},
     "a rule without an id": with_rule(id=None),

@@ -13,7 +13,7 @@ from app.core.drift.familiar import ROWS_MIN, FamiliarRow, Sent, Training
 from app.core.drift.judged import DetectorState, Judged
 from app.core.errors import Invalid, NotFound, Overloaded, OverruleError, StateConflict
 from app.core.jobs import ABANDONED, Job, JobState
-from app.flows import detectors, jobs, judging
+from app.flows import detectors, jobs, judging, policies
 from app.flows.context import Context
 from app.flows.predict import TURN_ROWS, Answered, dry_run
 from app.settings import Settings
@@ -560,3 +560,18 @@ async def test_two_workers_that_finish_together_leave_one_ready(
         found = await store.list_detectors(tx, scenario.project, None, 9)
     assert [one.state for one in found] == [DetectorState.RETIRED, DetectorState.READY]
     assert view.detectors == {MODEL: found[1].id}
+
+
+async def test_a_policy_that_asks_for_a_detector_is_warned_of_until_there_is_one(
+    ctx: Context, scenario: Scenario
+) -> None:
+    for queue in ("triage", "audits"):
+        await scenario.queue(queue)
+    document = scenario.document(RULE)
+
+    before = await policies.validate(ctx, scenario.project, document)
+    await ready(ctx, scenario)
+    put = await policies.put(ctx, scenario.caller, document["name"], document)
+
+    assert [place for place, _ in before] == [("rules", 0, "out_of_distribution")]
+    assert put.warnings == []

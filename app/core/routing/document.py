@@ -38,9 +38,9 @@ RESERVED_IDS = frozenset({"default", "no-policy"})
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$(?!\n)")]
 Route = Literal["accept", "review", "reject"]
 Probability = Annotated[float, Meta(ge=0, le=1)]
-# checked below, where the sentence can say why
+# the least is checked below, where the sentence can say why
 AuditProbability = Annotated[
-    float, Meta(ge=0, le=1, extra_json_schema={"minimum": AUDIT_PROBABILITY_MIN})
+    float, Meta(le=1, extra_json_schema={"minimum": AUDIT_PROBABILITY_MIN})
 ]
 Priority = Annotated[int, Meta(ge=0, le=100)]
 
