@@ -110,7 +110,8 @@ class Scenario:
             await self.queue(queue)
         name = document["name"]
         put = await policy_flows.put(self.ctx, self.caller, name, document)
-        return await policy_flows.activate(self.ctx, self.caller, name, put.version.version)
+        activated = await policy_flows.activate(self.ctx, self.caller, name, put.version.version)
+        return activated.version
 
     async def monitor(
         self,

@@ -258,9 +258,10 @@ async def activate_policy(
     ctx: Ctx, caller: Managing, name: PolicyName, number: Number
 ) -> ActivatedOut:
     """Let a version decide for its model from now on; the one that did is retired."""
-    version, former = await flow.activate_and_tell(ctx, caller, name, number)
+    activated = await flow.activate(ctx, caller, name, number)
+    former = activated.retired
     retired = VersionRef(name=former.name, version=former.version) if former is not None else None
-    return ActivatedOut(**_fields_of(version), retired=retired)
+    return ActivatedOut(**_fields_of(activated.version), retired=retired)
 
 
 @router.post("/v1/policies/{name}/versions/{number}/shadow")

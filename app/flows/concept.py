@@ -23,6 +23,7 @@ from app.core.learning.accepted_error import Stratum
 from app.core.learning.audits import CountedHour
 from app.core.learning.period import Period, Unit
 from app.flows.context import Context
+from app.flows.each import each
 from app.store import audited_states as store
 from app.store import confidences, outbox
 from app.store.counts import Selection, decisions_by
@@ -47,16 +48,7 @@ async def run_once(ctx: Context) -> int:
     """
     async with ctx.db.read() as tx:
         monitors = await audited_monitors(tx, AUDITED)
-    taken = 0
-    failures: list[Exception] = []
-    for project_id, _, name in monitors:
-        try:
-            taken += await _learn(ctx, project_id, name)
-        except Exception as error:  # noqa: BLE001 - raised below
-            failures.append(error)
-    if failures:
-        raise failures[0]
-    return taken
+    return await each(monitors, lambda of: _learn(ctx, of[0], of[2]))
 
 
 @retried

@@ -21,7 +21,7 @@ from app.store import jobs as job_store
 from app.store.detectors import Detector
 from app.store.engine import Writer, retried
 from app.store.ids import lowest_id_at, new_id
-from app.store.keys import log_change
+from app.store.keys import lock_project, log_change
 
 if TYPE_CHECKING:
     from app.core.drift.detector_fit import Fitted, Shape, Vectors
@@ -61,7 +61,7 @@ async def put(
     project_id, detector_id = caller.project, new_id()
     span = _checked(rows) if isinstance(rows, Span) else None
     async with ctx.db.write() as tx:
-        await store.lock_detectors(tx, project_id)
+        await lock_project(tx, project_id)
         await _check_load(tx, project_id)
         latest = await store.latest_detector(tx, project_id, name)
         job = await job_store.add_job(
@@ -116,7 +116,7 @@ async def retire(ctx: Context, caller: Caller, name: str) -> Detector:
     """
     project_id = caller.project
     async with ctx.db.write() as tx:
-        await store.lock_detectors(tx, project_id)
+        await lock_project(tx, project_id)
         detector = await store.latest_detector(
             tx, project_id, name, DetectorState.READY
         ) or await store.latest_detector(tx, project_id, name)
@@ -247,7 +247,7 @@ async def _make_ready(
     """Let it judge its model's predictions, unless a newer one does so already."""
     project_id, actor = job.project_id, f"job:{job.id}"
     async with ctx.db.write() as tx:
-        await store.lock_detectors(tx, project_id)
+        await lock_project(tx, project_id)
         found = await store.find_detector(tx, project_id, detector.id)
         if found is None or found.state is not DetectorState.FITTING:
             return
@@ -273,7 +273,7 @@ async def _make_ready(
 @retried
 async def _fail(ctx: Context, job: Job, detector: Detector) -> None:
     async with ctx.db.write() as tx:
-        await store.lock_detectors(tx, job.project_id)
+        await lock_project(tx, job.project_id)
         found = await store.find_detector(tx, job.project_id, detector.id)
         if found is not None and found.state is DetectorState.FITTING:
             await _moved(tx, job.project_id, f"job:{job.id}", found, DetectorEvent.FAIL)

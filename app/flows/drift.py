@@ -7,6 +7,7 @@ from app.core.drift.closing import Closing, evaluate_ended
 from app.core.drift.history import CHANGED
 from app.core.drift.windows import first_open, start_of
 from app.flows.context import Context
+from app.flows.each import each
 from app.flows.upkeep import FOLD_ROWS, fold_project
 from app.store import counts, outbox
 from app.store import evaluations as store
@@ -29,16 +30,7 @@ async def evaluate_once(ctx: Context) -> int:
     """
     async with ctx.db.read() as tx:
         models = await store.models_to_close(tx)
-    steps = 0
-    failures: list[Exception] = []
-    for project_id, model in models:
-        try:
-            steps += await _step(ctx, project_id, model)
-        except Exception as error:  # noqa: BLE001 - raised below
-            failures.append(error)
-    if failures:
-        raise failures[0]
-    return steps
+    return await each(models, lambda of: _step(ctx, *of))
 
 
 async def _step(ctx: Context, project_id: uuid.UUID, model: str) -> int:

@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping
-from itertools import islice, repeat
+from itertools import chain, islice, repeat
 
 from app.core.drift.judged import Judged
 from app.core.errors import Invalid, OverruleError
@@ -25,25 +25,28 @@ async def turns(
 ) -> AsyncIterator[Iterable[JudgedRow]]:
     """Rows with what the detector of their model says, some at a time; None without a detector.
 
-    Where no model has one, all rows are one turn, and none is read before the one before it was
-    decided. Otherwise `turn_rows` are read and judged together: a fourth of what one costs alone.
+    Where no model has one, rows are read one by one, none before the one before it was decided.
+    Otherwise those of a turn are read and judged together: a fourth of what one costs alone.
+    Between two turns others have theirs: a batch may not stop them.
 
     Args:
         ctx: the service.
         project_id: the caller's.
         detectors: by model, the ids of those that are ready.
-        rows: what was posted.
-        turn_rows: judged at a stretch.
+        rows: what was posted; each turn must be read to its end.
+        turn_rows: of one turn.
     """
-    if not detectors:
-        yield zip(rows, repeat(None), strict=False)
-        return
     remaining = iter(rows)
-    while turn := list(islice(remaining, turn_rows)):
-        yield await judge(ctx, project_id, detectors, turn)
-        if len(turn) == turn_rows:
-            # the others get their turn
+    is_first = True
+    for first in remaining:
+        if not is_first:
             await asyncio.sleep(0)
+        is_first = False
+        turn = chain((first,), islice(remaining, turn_rows - 1))
+        if detectors:
+            yield await judge(ctx, project_id, detectors, list(turn))
+        else:
+            yield zip(turn, repeat(None), strict=False)
 
 
 async def judge(

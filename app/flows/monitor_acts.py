@@ -16,6 +16,7 @@ from app.store import monitor_history as history
 from app.store import monitors as store
 from app.store.engine import retried
 from app.store.metrics import present
+from app.store.references import ReferenceHead, find_head
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ async def accept(ctx: Context, caller: Caller, name: str) -> Accepted:
 
 async def _window_to_accept(
     ctx: Context, caller: Caller, name: str
-) -> tuple[store.ReferenceHead, references.Range]:
+) -> tuple[ReferenceHead, references.Range]:
     async with ctx.db.read() as tx:
         monitor = await found(tx, caller.project, name)
         if monitor.reference_id is None or monitor.reference is None:
@@ -111,9 +112,7 @@ async def _window_to_accept(
         alarm = await history.last_alarm(tx, caller.project, monitor.id, monitor.reference_id)
         if alarm is None:
             raise NothingToAccept(f"{name!r} neither warns nor drifts.")
-        old = await store.find_reference(
-            tx, caller.project, monitor.reference, monitor.reference_version
-        )
+        old = await find_head(tx, caller.project, monitor.reference, monitor.reference_version)
         assert old is not None, "references are never removed"
         counted = await history.predictions_in(tx, caller.project, alarm)
     if counted < REFERENCE_MIN:
@@ -130,7 +129,7 @@ async def _window_to_accept(
 
 @retried
 async def _move(
-    ctx: Context, caller: Caller, name: str, old: store.ReferenceHead, new: Reference
+    ctx: Context, caller: Caller, name: str, old: ReferenceHead, new: Reference
 ) -> list[str]:
     """Let the monitors on one reference compare with another; their names."""
     streams = [stream.name for stream in new.streams]

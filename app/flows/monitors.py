@@ -33,8 +33,9 @@ from app.store import monitors as store
 from app.store import outbox, policies
 from app.store.engine import Reader, Writer, retried
 from app.store.ids import new_id
-from app.store.keys import log_change
+from app.store.keys import lock_project, log_change
 from app.store.metrics import present
+from app.store.references import ReferenceHead, find_head
 
 COLLECTING = "collecting"
 
@@ -147,7 +148,7 @@ async def remove(ctx: Context, caller: Caller, name: str) -> None:
     """
     async with ctx.db.write() as tx:
         # first, as whoever activates a policy does
-        await policies.lock_policies(tx, caller.project)
+        await lock_project(tx, caller.project)
         monitor = await locked(tx, caller.project, name)
         if users := await _users_of(tx, caller.project, monitor):
             raise MonitorInUse(
@@ -230,14 +231,12 @@ async def shown(tx: Reader, project_id: uuid.UUID, name: str) -> Shown:
     return Shown(monitor, states, await present(tx))
 
 
-async def _reference_of(
-    tx: Reader, project_id: uuid.UUID, asked: Asked
-) -> store.ReferenceHead | None:
+async def _reference_of(tx: Reader, project_id: uuid.UUID, asked: Asked) -> ReferenceHead | None:
     """The reference that is asked for, with streams that the signal stands for."""
     if asked.reference is None:
         return None
     name, at, number = asked.reference.partition("@")
-    reference = await store.find_reference(tx, project_id, name, int(number) if at else None)
+    reference = await find_head(tx, project_id, name, int(number) if at else None)
     if reference is None:
         remedy = "; see GET /v1/references" if at else f" (PUT /v1/references/{name})"
         raise Invalid(f"There is no reference {asked.reference!r}{remedy}.", loc=("reference",))
@@ -280,7 +279,7 @@ def _in_order(timing: Timing) -> Timing:
 
 
 async def _add(
-    tx: Writer, caller: Caller, name: str, asked: Asked, reference: store.ReferenceHead | None
+    tx: Writer, caller: Caller, name: str, asked: Asked, reference: ReferenceHead | None
 ) -> None:
     if await store.monitor_count(tx, caller.project, asked.model) >= MONITORS_MAX:
         raise MonitorsFull(f"A model has at most {MONITORS_MAX} monitors; remove one first.")
@@ -306,7 +305,7 @@ async def _change(
     caller: Caller,
     before: store.Monitor,
     asked: Asked,
-    reference: store.ReferenceHead | None,
+    reference: ReferenceHead | None,
 ) -> None:
     if (before.model, before.signal) != (asked.model, asked.signal):
         raise _fixed(before.name)

@@ -14,7 +14,7 @@ from app.flows.context import Context
 from app.store import policies as store
 from app.store.detectors import ready_detector
 from app.store.engine import Reader, Writer, retried
-from app.store.keys import log_change
+from app.store.keys import lock_project, log_change
 from app.store.monitor_states import monitor_names
 from app.store.queues import queues_by_name
 
@@ -28,6 +28,14 @@ class Put:
     version: store.PolicyVersion
     new: bool
     warnings: Warnings
+
+
+@dataclass(frozen=True, slots=True)
+class Activated:
+    """A version that decides now, and the one that was retired for it."""
+
+    version: store.PolicyVersion
+    retired: store.PolicyVersion | None
 
 
 async def validate(ctx: Context, project_id: uuid.UUID, data: Any) -> Warnings:
@@ -54,7 +62,7 @@ async def put(ctx: Context, caller: Caller, name: str, data: Any) -> Put:
     """
     project_id = caller.project
     async with ctx.db.write() as tx:
-        await store.lock_policies(tx, project_id)
+        await lock_project(tx, project_id)
         document = await checked(tx, project_id, data, name)
         warnings = await _warnings(tx, project_id, document)
         digest = digest_of(data)
@@ -75,7 +83,8 @@ async def put(ctx: Context, caller: Caller, name: str, data: Any) -> Put:
     return Put(version, new=True, warnings=warnings)
 
 
-async def activate(ctx: Context, caller: Caller, name: str, number: int) -> store.PolicyVersion:
+@retried
+async def activate(ctx: Context, caller: Caller, name: str, number: int) -> Activated:
     """Let a version decide for its model; the one that did is retired.
 
     Other replicas follow within `cache_s`.
@@ -83,26 +92,13 @@ async def activate(ctx: Context, caller: Caller, name: str, number: int) -> stor
     Raises:
         NotFound: no such version.
     """
-    version, _ = await activate_and_tell(ctx, caller, name, number)
-    return version
-
-
-@retried
-async def activate_and_tell(
-    ctx: Context, caller: Caller, name: str, number: int
-) -> tuple[store.PolicyVersion, store.PolicyVersion | None]:
-    """The same; answers with the version, and with the one that was retired for it.
-
-    Raises:
-        NotFound: no such version.
-    """
     async with ctx.db.write() as tx:
-        await store.lock_policies(tx, caller.project)
+        await lock_project(tx, caller.project)
         version = await _found(tx, caller.project, name, number)
         former = await store.version_in(tx, caller.project, version.model, VersionState.ACTIVE)
         moved = await _moved(tx, caller, version, VersionEvent.ACTIVATE)
     ctx.views.forget()
-    return moved, former if former is not None and former.id != moved.id else None
+    return Activated(moved, former if former is not None and former.id != moved.id else None)
 
 
 async def shadow(ctx: Context, caller: Caller, name: str, number: int) -> store.PolicyVersion:
@@ -140,7 +136,7 @@ async def roll_back(
     """
     project_id = caller.project
     async with ctx.db.write() as tx:
-        await store.lock_policies(tx, project_id)
+        await lock_project(tx, project_id)
         earlier = await _to_roll_back_to(tx, project_id, name, number)
         version = await _moved(tx, caller, earlier, VersionEvent.ROLLBACK)
     ctx.views.forget()
@@ -234,7 +230,7 @@ async def _change(
     ctx: Context, caller: Caller, name: str, number: int, event: VersionEvent
 ) -> store.PolicyVersion:
     async with ctx.db.write() as tx:
-        await store.lock_policies(tx, caller.project)
+        await lock_project(tx, caller.project)
         version = await _found(tx, caller.project, name, number)
         version = await _moved(tx, caller, version, event)
     ctx.views.forget()

@@ -113,8 +113,8 @@ async def predict(
             if deciding is None:
                 deciding = await _deciding(ctx, project_id, view, prediction.model)
                 policies[prediction.model] = deciding
-            if deciding.is_slow or len(rows) % TURN_ROWS == TURN_ROWS - 1:
-                # the others get their turn: neither a batch nor a costly policy may stop them all
+            if deciding.is_slow:
+                # the others get their turn between two rows: one costly policy may not stop them
                 await asyncio.sleep(0)
             try:
                 answered, row = _decided(project_id, view, deciding, prediction, judged)

@@ -30,7 +30,7 @@ from app.store import detectors
 from app.store import references as store
 from app.store.engine import retried
 from app.store.ids import lowest_id_at
-from app.store.keys import log_change
+from app.store.keys import lock_project, log_change
 
 LOOKED_AT_MAX = 1_000_000
 LENGTH_MAX = timedelta(days=366)
@@ -346,7 +346,7 @@ async def _put(ctx: Context, caller: Caller, name: str, made: _Made) -> Put:
         detector=made.judge.digest,
     )
     async with ctx.db.write() as tx:
-        await store.lock_references(tx, project_id)
+        await lock_project(tx, project_id)
         latest = await store.latest_reference(tx, project_id, name)
         if latest is not None and latest.digest == digest:
             return Put(latest, new=False)

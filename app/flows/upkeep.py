@@ -3,6 +3,7 @@
 import uuid
 
 from app.flows.context import Context
+from app.flows.each import each
 from app.store import counts, outbox
 from app.store.engine import retried
 from app.store.ids import utc_now
@@ -19,21 +20,11 @@ async def fold(ctx: Context) -> int:
         How many inbox rows were folded; 0 when none is left to this worker.
 
     Raises:
-        Exception: the first failure, once every other project had its turn: what is wrong with
-            one project's counts must not stop those of the others.
+        Exception: the first failure, once every other project had its turn.
     """
     async with ctx.db.read() as tx:
         waiting = await counts.projects_waiting(tx)
-    folded = 0
-    failures: list[Exception] = []
-    for project_id in waiting:
-        try:
-            folded += await fold_project(ctx, project_id)
-        except Exception as error:  # noqa: BLE001 - raised below
-            failures.append(error)
-    if failures:
-        raise failures[0]
-    return folded
+    return await each(waiting, lambda project_id: fold_project(ctx, project_id))
 
 
 async def extend_partitions(ctx: Context) -> int:

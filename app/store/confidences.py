@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from app.core.drift.estimated import UNIT, Confidences
 from app.core.learning.period import Period
-from app.store.counts import Selection
+from app.store.counts import Selection, of_model
 from app.store.engine import Reader
 from app.store.ids import lowest_id_at
 from app.store.tables import decisions, items
@@ -35,7 +35,7 @@ async def accepted_confidences(
         columns.route == "accept",
         ~columns.shadow,
         columns.confidence.is_not(None),
-        *_chosen(columns, which),
+        *of_model(columns, which),
     ]
     if which.segment:
         segment = cast(columns.prediction, JSONB)["segment"]
@@ -56,7 +56,7 @@ async def audited_confidences(
         columns.decided_at < period.end,
         columns.route == "accept",
         columns.confidence.is_not(None),
-        *_chosen(columns, which),
+        *of_model(columns, which),
     ]
     if which.segment:
         conditions.append(columns.segment.contains(dict(which.segment)))
@@ -68,18 +68,6 @@ async def audited_confidences(
         .order_by(probability)
     )
     return [Confidences(sums, 1 / share) for share, *sums in rows]
-
-
-def _chosen(columns: Any, which: Selection) -> list[Any]:
-    return [
-        columns[name] == value
-        for name, value in (
-            ("model", which.model),
-            ("model_version", which.model_version),
-            ("label", which.label),
-        )
-        if value is not None
-    ]
 
 
 def _sums(confidence: Any) -> list[Any]:

@@ -155,14 +155,9 @@ async def decisions_by(
     return {tuple(row[:-2]): Counted(*row[-2:]) for row in rows}
 
 
-def _bucket(unit: Unit) -> Any:
-    # written out, not bound: PostgreSQL must see the same expression under SELECT and GROUP BY
-    return func.date_trunc(text(f"'{unit.value}'"), _COUNTED.c.hour, text("'UTC'"))
-
-
-def _chosen(which: Selection) -> list[Any]:
-    columns = _COUNTED.c
-    conditions = [
+def of_model(columns: Any, which: Selection) -> list[Any]:
+    """The filters by model, version and label, as conditions on the columns of these names."""
+    return [
         columns[name] == value
         for name, value in (
             ("model", which.model),
@@ -171,6 +166,16 @@ def _chosen(which: Selection) -> list[Any]:
         )
         if value is not None
     ]
+
+
+def _bucket(unit: Unit) -> Any:
+    # written out, not bound: PostgreSQL must see the same expression under SELECT and GROUP BY
+    return func.date_trunc(text(f"'{unit.value}'"), _COUNTED.c.hour, text("'UTC'"))
+
+
+def _chosen(which: Selection) -> list[Any]:
+    columns = _COUNTED.c
+    conditions = of_model(columns, which)
     if which.segment:
         conditions.append(cast(columns.segment, JSONB).contains(dict(which.segment)))
     return conditions

@@ -37,14 +37,6 @@ class Detector:
     ready_at: datetime | None
 
 
-async def lock_detectors(tx: Writer, project_id: uuid.UUID) -> None:
-    """Let one change of detectors at a time through, per project.
-
-    Numbering versions and moving `ready` both read first and write then.
-    """
-    await tx.raw.execute("SELECT 1 FROM projects WHERE id = $1 FOR NO KEY UPDATE", project_id)
-
-
 async def add_detector(
     tx: Writer,
     project_id: uuid.UUID,

@@ -26,6 +26,7 @@ from app.core.drift.windows import Timing
 from app.store.engine import Reader, Writer
 from app.store.ids import lowest_id_at
 from app.store.references import references_by_id
+from app.store.watched_models import timing_of
 
 STALL = timedelta(seconds=60)
 MILLISECOND = timedelta(milliseconds=1)
@@ -80,7 +81,7 @@ async def hold_models(tx: Writer, project_id: uuid.UUID) -> dict[str, HeldModel]
     )
     return {
         row["model"]: HeldModel(
-            Timing(row["bucket_s"], row["grace_s"], tuple(sorted(row["lengths"]))),
+            timing_of(row),
             row["first_open"],
             row["closing"],
             row["may_close"],

@@ -85,6 +85,17 @@ async def find_project(tx: Reader, name: str) -> Project | None:
     return _project(row) if row else None
 
 
+async def lock_project(tx: Writer, project_id: uuid.UUID) -> None:
+    """Let one change of a project's policies, detectors or references at a time through.
+
+    Numbering versions, and moving what a model has only one of, read first and write then. Changes
+    are rare, so the project's row serialises them.
+    """
+    await tx.execute(
+        select(projects.c.id).where(projects.c.id == project_id).with_for_update(key_share=True)
+    )
+
+
 async def list_projects(tx: Reader, after: uuid.UUID | None, limit: int) -> list[Project]:
     """Projects in the order of their ids, those after `after`."""
     query = _PROJECTS.order_by(projects.c.id).limit(limit)

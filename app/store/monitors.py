@@ -14,19 +14,7 @@ import msgspec
 
 from app.core.drift.windows import Timing
 from app.store.engine import Reader, Writer
-
-
-@dataclass(frozen=True, slots=True)
-class ReferenceHead:
-    """A reference without its histograms: of which model it is, and the names of its streams."""
-
-    id: uuid.UUID
-    name: str
-    version: int
-    model: str
-    model_version: str | None
-    segment: str | None
-    streams: tuple[str, ...]
+from app.store.watched_models import timing_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,26 +35,6 @@ class Monitor:
     acknowledged_by: str | None
     created_at: datetime
     updated_at: datetime
-
-
-async def find_reference(
-    tx: Reader, project_id: uuid.UUID, name: str, version: int | None
-) -> ReferenceHead | None:
-    """A reference by its name, the latest version unless one is given."""
-    row = await tx.raw.fetchrow(
-        """
-        SELECT id, name, version, model, model_version, segment,
-          ARRAY(SELECT e ->> 'stream' FROM jsonb_array_elements(document -> 'streams')
-            WITH ORDINALITY AS s (e, place) ORDER BY place) AS streams
-        FROM drift_references
-        WHERE project_id = $1 AND name = $2 AND ($3::int IS NULL OR version = $3)
-        ORDER BY version DESC LIMIT 1
-        """,
-        project_id,
-        name,
-        version,
-    )
-    return ReferenceHead(**{**dict(row), "streams": tuple(row["streams"])}) if row else None
 
 
 async def keep_model(
@@ -95,7 +63,7 @@ async def lock_model(tx: Writer, project_id: uuid.UUID, model: str) -> Timing | 
         project_id,
         model,
     )
-    return _timing(row) if row else None
+    return timing_of(row) if row else None
 
 
 async def retime_model(
@@ -297,14 +265,10 @@ LEFT JOIN drift_references r ON r.project_id = m.project_id AND r.id = m.referen
 
 def _monitor(row: Any) -> Monitor:
     values = dict(row)
-    timing = _timing(row)
+    timing = timing_of(row)
     for name in ("bucket_s", "grace_s", "lengths"):
         del values[name]
     return Monitor(**values, timing=timing)
-
-
-def _timing(row: Any) -> Timing:
-    return Timing(row["bucket_s"], row["grace_s"], tuple(row["lengths"]))
 
 
 def _settings(certified_error: float | None) -> str:

@@ -15,7 +15,7 @@ from app.store.engine import Reader, Writer
 from app.store.ids import new_id
 from app.store.monitor_states import states_by_model
 from app.store.queues import queues_by_name
-from app.store.tables import policy_versions, projects
+from app.store.tables import policy_versions
 from app.store.watched_models import WatchedModel, watched_models
 
 
@@ -87,17 +87,6 @@ async def routing_view(tx: Reader, project_id: uuid.UUID) -> RoutingView:
         watched=await watched_models(tx, project_id),
         detectors=await ready_by_model(tx, project_id),
         queues=await queues_by_name(tx, project_id),
-    )
-
-
-async def lock_policies(tx: Writer, project_id: uuid.UUID) -> None:
-    """Let one change of policies at a time through, per project.
-
-    Numbering versions and moving `active` both read first and write then; changes are rare, so
-    the project's row serialises them.
-    """
-    await tx.execute(
-        select(projects.c.id).where(projects.c.id == project_id).with_for_update(key_share=True)
     )
 
 

@@ -15,7 +15,6 @@ from app.core.routing.prediction import Prediction
 from app.store.drift_tables import drift_references
 from app.store.engine import Reader, Writer
 from app.store.ids import new_id
-from app.store.tables import projects
 
 PAGE_ROWS = 2000
 
@@ -39,6 +38,18 @@ class Summary(Struct, frozen=True, kw_only=True):
     created_by: str
 
 
+class ReferenceHead(Struct, frozen=True, kw_only=True):
+    """A reference without its histograms: of which model it is, and the names of its streams."""
+
+    id: uuid.UUID
+    name: str
+    version: int
+    model: str
+    model_version: str | None
+    segment: str | None
+    streams: tuple[str, ...]
+
+
 class Page(Struct, frozen=True):
     """Recorded predictions of one model, the newest first.
 
@@ -51,13 +62,6 @@ class Page(Struct, frozen=True):
     rows: Sequence[Any]
     looked_at: int
     last: uuid.UUID | None
-
-
-async def lock_references(tx: Writer, project_id: uuid.UUID) -> None:
-    """Let one reference at a time be added to a project: numbering versions reads first."""
-    await tx.execute(
-        select(projects.c.id).where(projects.c.id == project_id).with_for_update(key_share=True)
-    )
 
 
 async def add_reference(
@@ -128,6 +132,26 @@ async def find_reference(
         drift_references.c.name == name, drift_references.c.version == version
     )
     return _reference((await tx.execute(query)).one_or_none())
+
+
+async def find_head(
+    tx: Reader, project_id: uuid.UUID, name: str, version: int | None
+) -> ReferenceHead | None:
+    """A reference by its name, the latest version unless one is given."""
+    row = await tx.raw.fetchrow(
+        """
+        SELECT id, name, version, model, model_version, segment,
+          ARRAY(SELECT e ->> 'stream' FROM jsonb_array_elements(document -> 'streams')
+            WITH ORDINALITY AS s (e, place) ORDER BY place) AS streams
+        FROM drift_references
+        WHERE project_id = $1 AND name = $2 AND ($3::int IS NULL OR version = $3)
+        ORDER BY version DESC LIMIT 1
+        """,
+        project_id,
+        name,
+        version,
+    )
+    return ReferenceHead(**{**dict(row), "streams": tuple(row["streams"])}) if row else None
 
 
 async def list_references(

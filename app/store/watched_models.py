@@ -1,7 +1,6 @@
 """What watches the predictions of a model: its timing and the references of its monitors."""
 
 import uuid
-from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -32,11 +31,10 @@ async def watched_models(tx: Reader, project_id: uuid.UUID) -> dict[str, Watched
     return {row["model"]: _watched(row) for row in rows}
 
 
-def timing_of(bucket_s: int, grace_s: int, lengths: Sequence[int]) -> Timing:
-    """As a row of `monitored_models` has it."""
-    return Timing(bucket_s, grace_s, tuple(sorted(lengths)))
+def timing_of(row: Any) -> Timing:
+    """As a row with the columns of `monitored_models` has it."""
+    return Timing(row["bucket_s"], row["grace_s"], tuple(sorted(row["lengths"])))
 
 
 def _watched(row: Any) -> WatchedModel:
-    timing = timing_of(row["bucket_s"], row["grace_s"], row["lengths"])
-    return WatchedModel(timing, tuple(uuid.UUID(int=one.int) for one in row["references"]))
+    return WatchedModel(timing_of(row), tuple(uuid.UUID(int=one.int) for one in row["references"]))

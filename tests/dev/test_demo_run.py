@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from collections.abc import Mapping, Sequence
 from itertools import cycle, islice
 
 import httpx
@@ -10,8 +11,10 @@ from rich.console import Console
 from app.dev.demo import whatif
 from app.dev.demo.cases import Case
 from app.dev.demo.classifier import Scored
-from app.dev.demo.run import POLICY, play
+from app.dev.demo.report import DemoResult
+from app.dev.demo.run import POLICY, measure, prepare_service, progress_on, stream
 from app.dev.demo.service import Service
+from app.dev.demo.tally import Streamed
 from app.dev.demo.texts import Text
 from app.flows import jobs
 from app.flows.context import Context
@@ -33,6 +36,16 @@ def made_up_cases(domain: str, count: int) -> list[Case]:
         scored = Scored("positive", scores, {"oov_share": unfamiliar}, [0.1, 0.2])
         cases.append(Case(text, "positive" if right else "negative", scored))
     return cases
+
+
+async def play(
+    service: Service, cases: Mapping[str, Sequence[Case]], console: Console
+) -> tuple[list[Streamed], DemoResult]:
+    """The demo without its monitors, whose windows take real seconds."""
+    await prepare_service(service)
+    with progress_on(console) as progress:
+        streamed = [await stream(service, *domain, progress) for domain in cases.items()]
+        return streamed, await measure(service, streamed, progress)
 
 
 async def test_every_review_and_audit_is_answered_and_the_figures_agree(

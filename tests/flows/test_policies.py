@@ -95,7 +95,7 @@ async def test_to_activate_the_active_version_changes_nothing(
 
     again = await flow.activate(ctx, scenario.caller, "sentiment", 1)
 
-    assert again.state == "active"
+    assert again.version.state == "active"
     assert await states(ctx, scenario) == {"sentiment@1": "active"}
 
 

@@ -26,7 +26,7 @@ from app.core.drift.monitor import MEMORY, MonitorState, Track, advance, combine
 from app.core.drift.reference import Reference
 from app.core.drift.streams import split
 from app.core.drift.watching import SeriesKey
-from app.core.drift.windows import Timing, Window, start_of
+from app.core.drift.windows import Timing, Window, start_of, windows_ended
 from app.core.routing.monitors import WHOLE
 
 
@@ -128,21 +128,18 @@ def evaluate_ended(closing: Closing, first: int, last: int) -> None:
 
 
 def _ends(closing: Closing, first: int, last: int) -> Iterable[list[Window]]:
-    """Windows that end together and may say something, in the order of their ends.
+    """Windows that end together, where one may say something, in the order of their ends.
 
     Those with predictions, and `MEMORY` after them and after what has a state already.
     """
     busy = {bucket for buckets in closing.series.values() for bucket in buckets}
-    ends: defaultdict[int, list[Window]] = defaultdict(list)
-    for length in sorted(closing.timing.lengths):
+    ends: set[int] = set()
+    for length in closing.timing.lengths:
         tiles = {bucket // length for bucket in busy}
         if closing.standings:
             tiles.add(first // length - 1)
-        for tile in {tile + later for tile in tiles for later in range(MEMORY + 1)}:
-            window = Window(tile * length, (tile + 1) * length - 1)
-            if first <= window.last <= last:
-                ends[window.last].append(window)
-    return [ends[end] for end in sorted(ends)]
+        ends |= {(tile + later + 1) * length - 1 for tile in tiles for later in range(MEMORY + 1)}
+    return [windows_ended(end, closing.timing) for end in sorted(ends) if first <= end <= last]
 
 
 def _looks(closing: Closing, version: str, windows: Sequence[Window]) -> list[_Look]:

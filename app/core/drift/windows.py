@@ -4,7 +4,6 @@ A bucket is a number: how many lengths of a bucket have passed since 1970 (UTC) 
 windows are tiles of whole buckets, and a day of 24 hours begins at midnight UTC.
 """
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
@@ -99,13 +98,6 @@ def windows_ended(bucket: int, timing: Timing) -> list[Window]:
         for length in timing.lengths
         if (bucket + 1) % length == 0
     ]
-
-
-def endings(first: int, last: int, timing: Timing) -> Iterator[tuple[int, list[Window]]]:
-    """Each bucket from `first` to `last` with which a window ends, and those windows, in order."""
-    for bucket in range(first, last + 1):
-        if windows := windows_ended(bucket, timing):
-            yield bucket, windows
 
 
 @lru_cache(maxsize=64)

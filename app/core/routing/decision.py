@@ -186,7 +186,23 @@ def decide(policy: Policy | None, signals: Signals, chance: Chance) -> Outcome:
     # not `max`, which costs more than the comparison
     if probability < drift.audit:  # noqa: PLR1730
         probability = drift.audit
-    u = chance.draw(AUDIT)
+    return _unreviewed(
+        policy, route, reason, states, observed, probability, chance.draw(AUDIT), shadow=shadow
+    )
+
+
+def _unreviewed(  # noqa: PLR0917 - by place, which every decision is quicker for
+    policy: Policy,
+    route: Route,
+    reason: str,
+    states: list[int],
+    observed: list[Observed],
+    probability: float,
+    u: float,
+    *,
+    shadow: bool,
+) -> Outcome:
+    """It stands, or is rejected; audited afterwards where the draw lies below the probability."""
     audited = u < probability and not shadow
     return Outcome(
         route=route,

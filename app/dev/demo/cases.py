@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from app.dev.demo.classifier import Scored, SentimentClassifier, split_for_training
 from app.dev.demo.crowd import panel_label
+from app.dev.demo.reviewing import subject_of
 from app.dev.demo.texts import DOMAINS, Text, load_texts
 
 if TYPE_CHECKING:
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rich.console import Console
+
+    from app.dev.demo.service import Json
+
+MODEL = "sentiment"
+MODEL_VERSION = "1"
 
 TRAINING_DOMAIN = "tweets"
 TRAINING_SHARE = 0.5  # of the tweets; the other half is streamed
@@ -32,6 +38,22 @@ class Case:
     def right(self) -> bool:
         """Whether the model's label is the true one."""
         return self.scored.label == self.truth
+
+
+def prediction_of(case: Case) -> Json:
+    """What the model server posts of a text."""
+    return {
+        "request_key": case.text.id,
+        "input_key": case.text.id,
+        "model": MODEL,
+        "model_version": MODEL_VERSION,
+        "label": case.scored.label,
+        "scores": case.scored.scores,
+        "features": case.scored.features,
+        "embedding": case.scored.embedding,
+        "segment": {"domain": case.text.domain},
+        "subject": subject_of(case.text),
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,6 +18,9 @@ from app.core.routing.decision import decide
 from app.core.routing.draw import Chance, DayKey
 from app.core.routing.policy import compile_policy
 from app.core.routing.prediction import Prediction, signals_of
+from app.dev.demo.cases import prediction_of
+from app.dev.demo.report import percent
+from app.dev.demo.tally import mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -139,13 +142,13 @@ def summed_up(
         alarms_before_shift=len(ends) - len(later),
         monitors_raised=list(dict.fromkeys(name for _, name in later)),
         first_raised_in=_streamed_at(streamed, later[0][0]) if later else None,
-        error_with=_error(
-            case
+        error_with=mean(
+            not case.right
             for part in streamed[1:]
             for case, decision in zip(part.cases, part.decisions, strict=True)
             if decision["route"] == "accept"
         ),
-        error_without=_error(_accepted_without(document, streamed[1:])),
+        error_without=mean(not case.right for case in _accepted_without(document, streamed[1:])),
         picture=picture,
     )
 
@@ -160,8 +163,8 @@ what came later. Alarms while tweets went on: {drift.alarms_before_shift}. After
 {then}.
 While one is raised, nothing below a confidence of {RAISED_TO} is accepted.
 
-True error of what was accepted after the tweets: {_percent(drift.error_with)}; by the same
-policy without `on_drift`, over the same texts: {_percent(drift.error_without)}.
+True error of what was accepted after the tweets: {percent(drift.error_with)}; by the same
+policy without `on_drift`, over the same texts: {percent(drift.error_without)}.
 
 The picture of the monitor {PICTURED}: {picture}"""
 
@@ -190,31 +193,9 @@ def _accepted_without(document: Mapping[str, Any], streamed: Sequence[Streamed])
     policy = compile_policy(dict(document), name, 1)
     for part in streamed:
         for case in part.cases:
-            posted = {
-                "request_key": case.text.id,
-                "model": policy.model,
-                "model_version": "1",
-                "label": case.scored.label,
-                "scores": case.scored.scores,
-                "features": case.scored.features,
-            }
-            signals = signals_of(msgspec.convert(posted, Prediction))
+            signals = signals_of(msgspec.convert(prediction_of(case), Prediction))
             if decide(policy, signals, _NO_CHANCE).route == "accept":
                 yield case
 
 
 _NO_CHANCE = Chance(DayKey(b""), b"")
-
-
-def _error(accepted: Iterable[Case]) -> float | None:
-    wrong = [not case.right for case in accepted]
-    return sum(wrong) / len(wrong) if wrong else None
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f} %"
-
-
-def now() -> datetime:
-    """This machine's clock, which the service shares."""
-    return datetime.now(UTC)

@@ -119,7 +119,8 @@ Assumed: who reviewed which text and when (they rated it years ago, elsewhere);
 that a verdict takes {seconds_spent} seconds; that the panel is right."""
 
 
-def _percent(share: float | None) -> str:
+def percent(share: float | None) -> str:
+    """A share from 0 to 1 for people."""
     return "-" if share is None else f"{100 * share:.1f} %"
 
 
@@ -143,14 +144,14 @@ _ROWS: tuple[tuple[str, Callable[[DomainResult], str]], ...] = (
     ("accepted", lambda d: f"{d.accepted:,}"),
     ("sent to review", lambda d: f"{d.reviewed:,}"),
     ("accepted and audited", lambda d: f"{d.audited:,}"),
-    ("model's mean confidence", lambda d: _percent(d.mean_confidence)),
-    ("model's true accuracy", lambda d: _percent(d.model_accuracy)),
-    ("true error of accepted", lambda d: _percent(d.accepted_error_true)),
-    ("  estimated from audits", lambda d: _percent(d.accepted_error_estimate.value)),
+    ("model's mean confidence", lambda d: percent(d.mean_confidence)),
+    ("model's true accuracy", lambda d: percent(d.model_accuracy)),
+    ("true error of accepted", lambda d: percent(d.accepted_error_true)),
+    ("  estimated from audits", lambda d: percent(d.accepted_error_estimate.value)),
     ("  95 % interval, in %", lambda d: _interval(d.accepted_error_estimate)),
     ("  covers the truth", _coverage),
-    ("reviewer = model", lambda d: _percent(d.reviewer_model_agreement)),
-    ("reviewer = panel", lambda d: _percent(d.reviewer_panel_agreement)),
+    ("reviewer = model", lambda d: percent(d.reviewer_model_agreement)),
+    ("reviewer = panel", lambda d: percent(d.reviewer_panel_agreement)),
     ("raters' alpha", lambda d: "-" if d.raters_alpha is None else f"{d.raters_alpha:.2f}"),
     ("predictions per second", lambda d: f"{d.throughput_per_s:,.0f}"),
 )

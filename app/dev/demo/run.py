@@ -10,19 +10,20 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from app.dev.demo import crowd, drift, report, reviewing, whatif
-from app.dev.demo.cases import Case, Material, prepare
+from app.dev.demo.cases import MODEL, Case, Material, prediction_of, prepare
 from app.dev.demo.report import DemoResult, Estimate
 from app.dev.demo.service import Json, Service
 from app.dev.demo.tally import Streamed, domain_result
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from rich.console import Console
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from app.dev.demo.whatif import WhatIf
 
 SEED = 7
-MODEL = "sentiment"
-MODEL_VERSION = "1"
 
 # the tweets that the reference is made of; the others show that nothing alarms without a reason
 REFERENCE_TWEETS = 1200
@@ -115,24 +114,10 @@ async def _connect_and_play(
     async with httpx.AsyncClient(base_url=base_url, headers=headers, timeout=TIMEOUT_S) as client:
         service = Service(client)
         await prepare_service(service)
-        with _progress(console) as progress:
+        with progress_on(console) as progress:
             streamed, watched = await _stream_watched(service, material, progress)
             result = await measure(service, streamed, progress)
         return result, watched, await whatif.ask(service, POLICY, streamed)
-
-
-async def play(
-    service: Service, cases: Mapping[str, Sequence[Case]], console: Console
-) -> tuple[list[Streamed], DemoResult]:
-    """The demo without monitors: stream the cases domain by domain, and measure.
-
-    Raises:
-        ServiceRefusedError: the service refused a call.
-    """
-    await prepare_service(service)
-    with _progress(console) as progress:
-        streamed = [await _stream(service, *domain, progress) for domain in cases.items()]
-        return streamed, await measure(service, streamed, progress)
 
 
 async def prepare_service(service: Service) -> None:
@@ -163,18 +148,18 @@ async def _stream_watched(
 ) -> tuple[list[Streamed], drift.Drift]:
     """Some tweets become the reference; the others and all that follows is compared with them."""
     (domain, tweets), *others = material.cases.items()
-    first = await _stream(service, domain, tweets[:REFERENCE_TWEETS], progress)
+    first = await stream(service, domain, tweets[:REFERENCE_TWEETS], progress)
     known = [case.scored for case in first.cases]
     await drift.fit_detector(service, MODEL, [*material.training, *known])
-    await drift.watch(service, MODEL, [_prediction(case) for case in first.cases])
+    await drift.watch(service, MODEL, [prediction_of(case) for case in first.cases])
     await service.put_active_policy({**POLICY, "on_drift": drift.ON_DRIFT})
-    rest = await _stream(service, domain, tweets[REFERENCE_TWEETS:], progress, paced=True)
+    rest = await stream(service, domain, tweets[REFERENCE_TWEETS:], progress, paced=True)
     # the last tweets' bucket closes before the first other text comes
     await asyncio.sleep(drift.SETTLING_S)
-    shifted_at = drift.now()
+    shifted_at = datetime.now(UTC)
     streamed = [joined(first, rest)]
     for name, cases in others:
-        streamed.append(await _stream(service, name, cases, progress, paced=True))
+        streamed.append(await stream(service, name, cases, progress, paced=True))
     await asyncio.sleep(drift.SETTLING_S)
     return streamed, await drift.found(service, POLICY, streamed, shifted_at)
 
@@ -190,12 +175,13 @@ def joined(one: Streamed, other: Streamed) -> Streamed:
     )
 
 
-def _progress(console: Console) -> Progress:
+def progress_on(console: Console) -> Progress:
+    """Bars with what is done of each part."""
     columns = (TextColumn("{task.description:<9}"), BarColumn(), MofNCompleteColumn())
     return Progress(*columns, TimeElapsedColumn(), console=console)
 
 
-async def _stream(
+async def stream(
     service: Service,
     domain: str,
     cases: Sequence[Case],
@@ -212,11 +198,11 @@ async def _stream(
 
     async def post(batch: Sequence[Case]) -> list[Json]:
         async with in_flight:
-            decisions = await service.predict([_prediction(case) for case in batch])
+            decisions = await service.predict([prediction_of(case) for case in batch])
         progress.advance(bar, len(batch))
         return decisions
 
-    began, started = drift.now(), time.perf_counter()
+    began, started = datetime.now(UTC), time.perf_counter()
     batches = [cases[start : start + BATCH_ROWS] for start in range(0, len(cases), BATCH_ROWS)]
     at_once = BATCHES_A_BUCKET.get(domain, len(batches)) if paced else len(batches)
     decisions: list[Json] = []
@@ -226,21 +212,6 @@ async def _stream(
         answered = await asyncio.gather(*map(post, batches[turn : turn + at_once]))
         decisions += (decision for batch in answered for decision in batch)
     return Streamed(domain, cases, decisions, began, time.perf_counter() - started)
-
-
-def _prediction(case: Case) -> Json:
-    return {
-        "request_key": case.text.id,
-        "input_key": case.text.id,
-        "model": MODEL,
-        "model_version": MODEL_VERSION,
-        "label": case.scored.label,
-        "scores": case.scored.scores,
-        "features": case.scored.features,
-        "embedding": case.scored.embedding,
-        "segment": {"domain": case.text.domain},
-        "subject": reviewing.subject_of(case.text),
-    }
 
 
 async def _review(

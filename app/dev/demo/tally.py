@@ -54,18 +54,19 @@ def domain_result(
         accepted=len(accepted),
         reviewed=len(reviewed),
         audited=sum(decision["audit"]["selected"] for decision in streamed.decisions),
-        mean_confidence=_mean(case.scored.scores[case.scored.label] for case in cases),
-        model_accuracy=_mean(case.right for case in cases),
-        accepted_error_true=_mean(not case.right for case in accepted),
+        mean_confidence=mean(case.scored.scores[case.scored.label] for case in cases),
+        model_accuracy=mean(case.right for case in cases),
+        accepted_error_true=mean(not case.right for case in accepted),
         accepted_error_estimate=estimate,
-        reviewer_model_agreement=_mean(label == case.scored.label for label, case in answered),
-        reviewer_panel_agreement=_mean(label == case.truth for label, case in answered),
+        reviewer_model_agreement=mean(label == case.scored.label for label, case in answered),
+        reviewer_panel_agreement=mean(label == case.truth for label, case in answered),
         raters_alpha=_alpha_between_raters(reviewed),
         throughput_per_s=len(cases) / streamed.seconds,
     )
 
 
-def _mean(values: Iterable[float]) -> float | None:
+def mean(values: Iterable[float]) -> float | None:
+    """The mean; None of nothing."""
     found = list(values)
     return fmean(found) if found else None
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich import box
 from rich.table import Table
 
-from app.dev.demo.report import Estimate
+from app.dev.demo.report import Estimate, percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -105,9 +105,9 @@ def table(found: WhatIf) -> Table:
         escaped = point.escaped_error
         grid.add_row(
             f"{point.threshold:g}",
-            _percent(point.review_share),
+            percent(point.review_share),
             _bar(point.review_share),
-            f"{_percent(escaped.value)} ({_percent(escaped.low)} to {_percent(escaped.high)})",
+            f"{percent(escaped.value)} ({percent(escaped.low)} to {percent(escaped.high)})",
             _bar(escaped.value),
             "-" if point.human_hours is None else f"{point.human_hours:.1f}",
         )
@@ -126,10 +126,6 @@ def explained(found: WhatIf) -> str:
     lines += [f"  {rule['sentence']}" for rule in found.explanation["rules"]]
     lines.append(f"  {found.explanation['audit']['sentence']}")
     return "\n".join(lines)
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f} %"
 
 
 def _bar(share: float | None) -> str:

@@ -12,7 +12,6 @@ from app.core.drift.windows import (
     Timing,
     Window,
     bucket_at,
-    endings,
     first_open,
     fold_into,
     place,
@@ -114,12 +113,18 @@ def test_day_of_hours_ends_with_the_hour_before_midnight() -> None:
     assert windows_ended(midnight, HOURLY) == [Window(midnight, midnight)]
 
 
+def endings(first: int, last: int, timing: Timing) -> list[tuple[int, list[Window]]]:
+    """Each bucket with which a window ends, and those windows."""
+    ended = ((bucket, windows_ended(bucket, timing)) for bucket in range(first, last + 1))
+    return [(bucket, windows) for bucket, windows in ended if windows]
+
+
 @given(st.integers(-1000, 10**6), st.lists(st.integers(1, 30), min_size=1, unique=True))
 def test_windows_of_each_length_tile_time(first: int, lengths: list[int]) -> None:
     timing = Timing(lengths=tuple(lengths))
     last = first + 100
 
-    ended = list(endings(first, last, timing))
+    ended = endings(first, last, timing)
 
     assert [bucket for bucket, _ in ended] == sorted({bucket for bucket, _ in ended})
     for length in lengths:
@@ -132,7 +137,7 @@ def test_windows_of_each_length_tile_time(first: int, lengths: list[int]) -> Non
 
 
 def test_bucket_with_which_no_window_ends_is_passed_over() -> None:
-    assert list(endings(0, 6, Timing(lengths=(3,)))) == [(2, [Window(0, 2)]), (5, [Window(3, 5)])]
+    assert endings(0, 6, Timing(lengths=(3,))) == [(2, [Window(0, 2)]), (5, [Window(3, 5)])]
 
 
 @pytest.mark.parametrize(
